@@ -1,0 +1,1 @@
+"""The council: deliberation and governance. Empty until its own issue; nothing imports it yet."""

@@ -1,0 +1,224 @@
+"""The typed inventory: what a federation is, before anything is done to it.
+
+Every object is frozen and refuses unknown fields. The model knows names, roles, addresses and
+limits; it does not know how a role is installed (`deploys/`) nor who may talk to whom (`flows`).
+Nothing outside `inventory/*.toml` may name a node.
+"""
+
+import re
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from inventory.errors import UnknownNode
+
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
+DomainName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9-]+)*$", max_length=200),
+]
+UnixUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,30}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+HOST_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+={0,2}$")
+
+
+class Frozen(BaseModel):
+    """Base of the inventory's objects: immutable, and a field nobody declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Role(StrEnum):
+    """What a node is for. `base`, certificates and the firewall are every node's and no role."""
+
+    INFERENCE = "inference"
+    GATEWAY = "gateway"
+    DATA = "data"
+    MONITORING = "monitoring"
+    WORKER = "worker"
+    OPERATOR = "operator"
+
+
+class Platform(StrEnum):
+    """Operating systems a node may run; it decides which deploys apply."""
+
+    DEBIAN = "debian"
+    MACOS = "macos"
+
+
+class Gpu(Frozen):
+    """An accelerator: `model` as the vendor names it, memory in GiB."""
+
+    model: str
+    memory_gib: Annotated[int, Field(gt=0)]
+
+
+class Hardware(Frozen):
+    """What the machine is made of, as far as limits depend on it (memory in GiB)."""
+
+    memory_gib: Annotated[int, Field(gt=0)]
+    cores: Annotated[int, Field(gt=0)] | None = None
+    gpu: Gpu | None = None
+
+
+class Limits(Frozen):
+    """Ceilings the units and the journal get on a node."""
+
+    journal_max_mib: Annotated[int, Field(ge=16)] = 1024
+    postgres_shared_buffers_mib: Annotated[int, Field(ge=16)] = 128
+    postgres_max_connections: Annotated[int, Field(ge=10)] = 100
+    service_memory_max_mib: Annotated[int, Field(ge=64)] = 1024
+    inference_memory_max_mib: Annotated[int, Field(ge=512)] = 8192
+
+
+class Ssh(Frozen):
+    """How a node is reached the first time, and the key it must show.
+
+    `host_key` is the node's public host key (`ssh-ed25519 AAAA...`). Without it the operator pins
+    the key on purpose, once, with `fedctl bootstrap NODE --host-key FINGERPRINT`.
+    """
+
+    port: Port = 22
+    bootstrap_user: UnixUser = "root"
+    host_key: str | None = None
+
+    @model_validator(mode="after")
+    def _host_key_is_a_public_key(self) -> Self:
+        if self.host_key is not None and not HOST_KEY.match(self.host_key):
+            raise ValueError(
+                "host_key must be 'ssh-ed25519 BASE64' or 'ecdsa-sha2-nistp256 BASE64'"
+            )
+        return self
+
+
+class Node(Frozen):
+    """One machine. `name` is its host name; `address` the private address the others use."""
+
+    name: DnsLabel
+    address: IPv4Address
+    platform: Platform = Platform.DEBIAN
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    hardware: Hardware
+    limits: Limits = Limits()
+    ssh: Ssh = Ssh()
+
+    def has(self, role: Role) -> bool:
+        """Whether this node carries `role`."""
+        return role in self.roles
+
+
+class Network(Frozen):
+    """The private network: who is inside, who may be a client, where names and time come from.
+
+    Empty `dns_servers` means "those of the operator's machine" and is for labs only.
+    """
+
+    subnet: IPv4Network
+    operator_addresses: Annotated[tuple[IPv4Address, ...], Field(min_length=1)]
+    client_networks: tuple[IPv4Network, ...] = ()
+    dns_servers: tuple[IPv4Address, ...] = ()
+    ntp_servers: tuple[str, ...] = ("2.debian.pool.ntp.org",)
+
+
+class Inference(Frozen):
+    """The engine and the model it serves; an empty `model_path` means the lab's own small model."""
+
+    engine: Literal["cuda", "cpu"]
+    engine_version: str
+    served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    model_path: str = ""
+    max_model_len: Annotated[int, Field(ge=128)] = 8192
+    gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.95)] = 0.85
+    cpu_kvcache_gib: Annotated[int, Field(ge=1)] = 1
+
+
+class Ports(Frozen):
+    """Where each service listens; one table, so that no two parts disagree."""
+
+    gateway: Port = 8443
+    gateway_metrics: Port = 9102
+    vllm: Port = 8000
+    postgres: Port = 5432
+    prometheus: Port = 9090
+    alertmanager: Port = 9093
+    node_exporter: Port = 9100
+    federation_exporter: Port = 9101
+    postgres_exporter: Port = 9187
+
+
+class Federation(Frozen):
+    """A whole inventory file.
+
+    `kind` separates a lab (made and destroyed at will) from a site (real machines): commands that
+    destroy refuse a site. `name` also names the operator's state folder.
+    """
+
+    name: DnsLabel
+    kind: Literal["site", "lab"]
+    domain: DomainName
+    operator_user: UnixUser = "fedop"
+    network: Network
+    inference: Inference
+    ports: Ports = Ports()
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, values in (
+            ("name", [node.name for node in self.nodes]),
+            ("address", [str(node.address) for node in self.nodes]),
+        ):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"two nodes share the {what} {', '.join(twice)}")
+        for node in self.nodes:
+            if node.address not in self.network.subnet:
+                raise ValueError(
+                    f"node {node.name}: address {node.address} is outside {self.network.subnet}"
+                )
+            if len(set(node.roles)) != len(node.roles):
+                raise ValueError(f"node {node.name}: a role is listed twice")
+        if len(self.with_role(Role.DATA)) > 1:
+            raise ValueError("only one node can have the role data: replication is not here yet")
+        if self.kind == "site" and not self.network.dns_servers:
+            raise ValueError("network.dns_servers must name at least one server at a site")
+        if self.kind == "site" and not self.inference.model_path:
+            raise ValueError("inference.model_path must be an absolute path at a site")
+        return self
+
+    def node(self, name: str) -> Node:
+        """The node called `name`; raises UnknownNode."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise UnknownNode(name, tuple(node.name for node in self.nodes))
+
+    def with_role(self, role: Role) -> tuple[Node, ...]:
+        """Nodes that carry `role`, in file order."""
+        return tuple(node for node in self.nodes if node.has(role))
+
+    def on(self, platform: Platform) -> tuple[Node, ...]:
+        """Nodes of one platform, in file order."""
+        return tuple(node for node in self.nodes if node.platform is platform)
+
+    def select(self, selectors: tuple[str, ...]) -> tuple[Node, ...]:
+        """Nodes matching any of `selectors` (a node name or a role), in file order.
+
+        No selector means every node. Raises UnknownNode for a selector that matches nothing.
+        """
+        if not selectors:
+            return self.nodes
+        chosen: set[str] = set()
+        for selector in selectors:
+            found = {n.name for n in self.nodes if selector == n.name or selector in n.roles}
+            if not found:
+                known = (*(n.name for n in self.nodes), *(role.value for role in Role))
+                raise UnknownNode(selector, known)
+            chosen |= found
+        return tuple(node for node in self.nodes if node.name in chosen)
+
+    def fqdn(self, node: Node) -> str:
+        """The node's full name inside the federation."""
+        return f"{node.name}.{self.domain}"
