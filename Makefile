@@ -1,0 +1,59 @@
+# Everything a person does with this checkout. `make help` lists it.
+SHELL := /bin/sh
+PY := .venv/bin/python
+FEDCTL := .venv/bin/fedctl
+PYTEST := $(PY) -m pytest
+LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-emit-find-links --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
+        bench-deploy lock reference operator dev test-requirements
+
+help: ## List these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+up: operator ## Six machines, provisioned and answering; run again: nothing changes
+	@$(FEDCTL) up $(UP_ARGS)
+
+down: operator ## Stop the lab's machines and remove its network (what they hold is kept)
+	@$(FEDCTL) lab down
+
+clean: operator ## Remove the lab, its machines' contents, keys and caches, and .venv (asks)
+	@$(FEDCTL) lab clean $(CLEAN_ARGS)
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+check: dev ## Format, lint, types, import contracts, unit tests (under a minute)
+	@$(PY) -m ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ."; exit 1; }
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-logo
+	@$(PYTEST) -q -n 2 tests/unit tests/ops tests/architecture
+
+test: check test-integration test-fleet ## Everything, the fleet tests on the lab included
+
+test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
+	@$(PYTEST) -q tests/integration
+
+test-fleet: dev test-requirements ## Six machines of the tests' own, provisioned, attacked, rebuilt
+	@$(PYTEST) -v tests/fleet
+
+bench-deploy: dev test-requirements ## A no-op apply beside the same state kept by Ansible
+	@$(PY) -m tests.bench.deploy
+
+reference: dev ## Rewrite docs/reference from the code
+	@$(PY) -m fedctl.reference docs/reference
+
+lock: ## Resolve requirements/*.in again and write the hash-locked *.txt
+	@$(LOCK) requirements/dev.in -o requirements/dev.txt
+	@for set in operator node uv; do \
+	    $(LOCK) requirements/$$set.in -c requirements/dev.txt -o requirements/$$set.txt || exit 1; done
+
+operator:
+	@requirements/install.sh operator
+
+dev:
+	@requirements/install.sh dev
+
+test-requirements: dev
+	@$(PY) -m tests.support.requirements
