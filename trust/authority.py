@@ -1,0 +1,194 @@
+"""The operator's private certificate authority: one folder with `ca.key`, `ca.pem`, `issued.jsonl`.
+
+What it keeps: the private key is 0600 in a 0700 folder and is refused once others can read it; a
+creation cut short is completed by the next one; every certificate is in the issue log, durably,
+before anybody gets it. Several processes may sign at once. What certificates hold is `signing`'s.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from trust import certificate, files, signing
+from trust.errors import AuthorityBroken, AuthorityExists, AuthorityMissing
+from trust.signing import LEAF_LIFETIME, Leaf, Permitted
+
+KEY, CERTIFICATE, LOG, LOCK = "ca.key", "ca.pem", "issued.jsonl", ".lock"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An opened authority. Its private key stays out of `repr`."""
+
+    folder: Path
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def create(
+        cls, folder: Path, name: str, now: datetime, permitted: Permitted | None = None
+    ) -> Self:
+        """The authority called `name` in `folder`, made when it is not there yet.
+
+        A complete one is returned as it is; a key without a certificate (a creation cut short)
+        gets its certificate. Raises AuthorityExists for one of another name, AuthorityBroken for a
+        certificate whose key is lost: silently replacing it would cut off every node.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with files.locked(folder / LOCK):
+            if (folder / CERTIFICATE).exists():
+                found = cls.open(folder)
+                if found.name != name:
+                    raise AuthorityExists(
+                        f"{folder} holds the authority {found.name!r}, not {name!r}"
+                    )
+                return found
+            if (folder / KEY).exists():
+                key = _read_key(folder / KEY)
+            else:
+                key = ec.generate_private_key(ec.SECP256R1())
+                files.write(folder / KEY, signing.key_pem(key), 0o600)
+            made = signing.authority_certificate(
+                key, name, permitted or Permitted(), now, x509.random_serial_number()
+            )
+            files.write(folder / CERTIFICATE, signing.pem(made), 0o644)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The authority in `folder`.
+
+        Raises AuthorityMissing, AuthorityBroken, or KeyExposed when its key's mode lets others in.
+        """
+        try:
+            ca_pem = (folder / CERTIFICATE).read_bytes()
+        except FileNotFoundError as error:
+            raise AuthorityMissing(f"there is no authority in {folder}") from error
+        try:
+            own = x509.load_pem_x509_certificate(ca_pem)
+        except ValueError as error:
+            raise AuthorityBroken(f"{folder / CERTIFICATE} is no certificate: {error}") from error
+        key = _read_key(folder / KEY)
+        if key.public_key() != own.public_key():
+            raise AuthorityBroken(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
+        return cls(folder, own, key)
+
+    @property
+    def name(self) -> str:
+        """The authority's common name."""
+        return signing.common_names(self.certificate.subject)[0]
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The authority's certificate, which everybody may have."""
+        return signing.pem(self.certificate)
+
+    def sign(
+        self,
+        csr_pem: bytes,
+        names: Sequence[str],
+        addresses: Sequence[IPv4Address],
+        now: datetime,
+        lifetime: timedelta = LEAF_LIFETIME,
+    ) -> bytes:
+        """A certificate (PEM) for the key in `csr_pem`; the first of `names` is its common name.
+
+        Names and addresses are the inventory's. Whatever the request asks for is ignored: a node
+        that has been taken over must not be able to name itself. Raises RequestRefused.
+        """
+        key = signing.public_key_of(csr_pem)
+        leaf = Leaf(names[0] if names else "", tuple(names), tuple(addresses))
+        return self._issue(key, leaf, now, lifetime)
+
+    def issue_client(
+        self, common_name: str, now: datetime, lifetime: timedelta = LEAF_LIFETIME
+    ) -> tuple[bytes, bytes]:
+        """A fresh key and a client-only certificate for it (both PEM), for a person or a tool."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = Leaf(common_name, server=False)
+        return signing.key_pem(key), self._issue(key.public_key(), leaf, now, lifetime)
+
+    def ensure_client(self, common_name: str, now: datetime) -> tuple[Path, Path]:
+        """Paths of `<common_name>.key` and `.pem` in the folder, issued or renewed when due.
+
+        The pair is replaced key first; a crash in between leaves a certificate of another key,
+        which the next call notices and replaces.
+        """
+        key_path = self.folder / f"{common_name}.key"
+        pem_path = self.folder / f"{common_name}.pem"
+        with files.locked(self.folder / LOCK):
+            if self._client_due(key_path, pem_path, now):
+                key, cert = self.issue_client(common_name, now)
+                files.write(key_path, key, 0o600)
+                files.write(pem_path, cert, 0o644)
+        return key_path, pem_path
+
+    def issued(self) -> Iterator[dict[str, Any]]:
+        """Every certificate in the issue log, oldest first; a line torn by a crash is skipped."""
+        try:
+            lines = (self.folder / LOG).read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
+
+    def _issue(
+        self, key: signing.PublicKey, leaf: Leaf, now: datetime, lifetime: timedelta
+    ) -> bytes:
+        serial = x509.random_serial_number()  # 159 random bits (RFC 5280 4.1.2.2)
+        made = signing.leaf_certificate(
+            self.certificate, self.key, key, leaf, now, lifetime, serial
+        )
+        encoded = signing.pem(made)
+        entry = {
+            "time": now.isoformat(),
+            "serial": f"{serial:x}",
+            "common_name": leaf.common_name,
+            "names": list(leaf.names),
+            "addresses": [str(address) for address in leaf.addresses],
+            "not_after": made.not_valid_after_utc.isoformat(),
+            "sha256": hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest(),
+        }
+        files.append_line(self.folder / LOG, json.dumps(entry, sort_keys=True).encode())
+        return encoded
+
+    def _client_due(self, key_path: Path, pem_path: Path, now: datetime) -> bool:
+        if not key_path.exists() or not pem_path.exists():
+            return True
+        try:
+            key = _read_key(key_path)
+        except AuthorityBroken:
+            return True
+        held = pem_path.read_bytes()
+        if certificate.decide(held, self.ca_pem, (), (), now).kind == "issue":
+            return True
+        return x509.load_pem_x509_certificate(held).public_key() != key.public_key()
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(files.read_secret(path), password=None)
+    except FileNotFoundError as error:
+        raise AuthorityBroken(
+            f"{path} is lost: restore it from the operator's backup, or move the folder away "
+            "and let a new authority be made (every certificate is then issued anew)"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise AuthorityBroken(f"{path} is no private key: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise AuthorityBroken(f"{path} is not an ECDSA key")
+    return key
