@@ -1,0 +1,1 @@
+"""One `@deploy` a role: what a node with that role has."""
