@@ -4,6 +4,9 @@ InventoryError
 ├── InventoryMissing      there is no such file, or it cannot be read
 ├── InventoryInvalid      the file says something the model refuses (one Problem a finding)
 └── UnknownNode           a selector names nothing in this inventory
+
+Inconsistent (a ValueError, as pydantic's validators must raise) carries Problems out of the model;
+`load` turns it into InventoryInvalid.
 """
 
 from dataclasses import dataclass
@@ -28,6 +31,14 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.field} = {self.value}: {self.expected}"
+
+
+class Inconsistent(ValueError):
+    """Parts of an inventory, each valid by itself, contradict each other."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
 
 
 class InventoryInvalid(InventoryError):

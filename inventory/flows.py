@@ -37,7 +37,10 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
     inference = federation.with_role(Role.INFERENCE)
     monitoring = federation.with_role(Role.MONITORING)
     watchers = _addresses(monitoring)
-    clients = (*operator, *federation.network.client_networks)
+    clients: tuple[IPv4Address | IPv4Network, ...] = (
+        *operator,
+        *federation.network.client_networks,
+    )
     ssh_ports = sorted({node.ssh.port for node in nodes})
     return (
         *(

@@ -10,18 +10,48 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
-from inventory.errors import UnknownNode
+from inventory import consistency
+from inventory.errors import Inconsistent, UnknownNode
 
+
+def _only_text(value: object) -> object:
+    """Refuse what TOML did not write as text: pydantic would take the number 1 for 0.0.0.1."""
+    if isinstance(value, str | IPv4Address | IPv4Network):
+        return value
+    raise ValueError("expected text in quotes")
+
+
+# TOML has types, so a number in quotes or `true` for 1 is a mistake, not something to convert.
+Count = Annotated[int, Field(strict=True, le=2**31 - 1)]
+Fraction = Annotated[float, Field(strict=True)]
+Address = Annotated[IPv4Address, BeforeValidator(_only_text)]
+Subnet = Annotated[IPv4Network, BeforeValidator(_only_text)]
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
 DomainName = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9-]+)*$", max_length=200),
+    StringConstraints(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+        max_length=200,
+    ),
 ]
 UnixUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,30}$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-HOST_KEY = re.compile(r"^(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+={0,2}$")
+# Text that ends up in unit files, command lines and headers: no controls, no separators.
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:+-]{0,119}$")]
+Phrase = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,120}$")]
+PathOrNothing = Annotated[
+    str, StringConstraints(pattern=r"^(/[A-Za-z0-9._+@-]+)*$", max_length=400)
+]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/]{40,200}={0,2}")
 
 
 class Frozen(BaseModel):
@@ -51,26 +81,26 @@ class Platform(StrEnum):
 class Gpu(Frozen):
     """An accelerator: `model` as the vendor names it, memory in GiB."""
 
-    model: str
-    memory_gib: Annotated[int, Field(gt=0)]
+    model: Phrase
+    memory_gib: Annotated[Count, Field(gt=0)]
 
 
 class Hardware(Frozen):
     """What the machine is made of, as far as limits depend on it (memory in GiB)."""
 
-    memory_gib: Annotated[int, Field(gt=0)]
-    cores: Annotated[int, Field(gt=0)] | None = None
+    memory_gib: Annotated[Count, Field(gt=0)]
+    cores: Annotated[Count, Field(gt=0)] | None = None
     gpu: Gpu | None = None
 
 
 class Limits(Frozen):
     """Ceilings the units and the journal get on a node."""
 
-    journal_max_mib: Annotated[int, Field(ge=16)] = 1024
-    postgres_shared_buffers_mib: Annotated[int, Field(ge=16)] = 128
-    postgres_max_connections: Annotated[int, Field(ge=10)] = 100
-    service_memory_max_mib: Annotated[int, Field(ge=64)] = 1024
-    inference_memory_max_mib: Annotated[int, Field(ge=512)] = 8192
+    journal_max_mib: Annotated[Count, Field(ge=16)] = 1024
+    postgres_shared_buffers_mib: Annotated[Count, Field(ge=16)] = 128
+    postgres_max_connections: Annotated[Count, Field(ge=10)] = 100
+    service_memory_max_mib: Annotated[Count, Field(ge=64)] = 1024
+    inference_memory_max_mib: Annotated[Count, Field(ge=512)] = 8192
 
 
 class Ssh(Frozen):
@@ -86,7 +116,7 @@ class Ssh(Frozen):
 
     @model_validator(mode="after")
     def _host_key_is_a_public_key(self) -> Self:
-        if self.host_key is not None and not HOST_KEY.match(self.host_key):
+        if self.host_key is not None and not HOST_KEY.fullmatch(self.host_key):
             raise ValueError(
                 "host_key must be 'ssh-ed25519 BASE64' or 'ecdsa-sha2-nistp256 BASE64'"
             )
@@ -97,7 +127,7 @@ class Node(Frozen):
     """One machine. `name` is its host name; `address` the private address the others use."""
 
     name: DnsLabel
-    address: IPv4Address
+    address: Address
     platform: Platform = Platform.DEBIAN
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
     hardware: Hardware
@@ -115,23 +145,23 @@ class Network(Frozen):
     Empty `dns_servers` means "those of the operator's machine" and is for labs only.
     """
 
-    subnet: IPv4Network
-    operator_addresses: Annotated[tuple[IPv4Address, ...], Field(min_length=1)]
-    client_networks: tuple[IPv4Network, ...] = ()
-    dns_servers: tuple[IPv4Address, ...] = ()
-    ntp_servers: tuple[str, ...] = ("2.debian.pool.ntp.org",)
+    subnet: Subnet
+    operator_addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
+    client_networks: tuple[Subnet, ...] = ()
+    dns_servers: tuple[Address, ...] = ()
+    ntp_servers: tuple[DomainName, ...] = ("2.debian.pool.ntp.org",)
 
 
 class Inference(Frozen):
     """The engine and the model it serves; an empty `model_path` means the lab's own small model."""
 
     engine: Literal["cuda", "cpu"]
-    engine_version: str
-    served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
-    model_path: str = ""
-    max_model_len: Annotated[int, Field(ge=128)] = 8192
-    gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.95)] = 0.85
-    cpu_kvcache_gib: Annotated[int, Field(ge=1)] = 1
+    engine_version: Word
+    served_model_name: Word
+    model_path: PathOrNothing = ""
+    max_model_len: Annotated[Count, Field(ge=128)] = 8192
+    gpu_memory_utilization: Annotated[Fraction, Field(gt=0.1, le=0.95)] = 0.85
+    cpu_kvcache_gib: Annotated[Count, Field(ge=1)] = 1
 
 
 class Ports(Frozen):
@@ -166,26 +196,9 @@ class Federation(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what, values in (
-            ("name", [node.name for node in self.nodes]),
-            ("address", [str(node.address) for node in self.nodes]),
-        ):
-            twice = sorted({value for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"two nodes share the {what} {', '.join(twice)}")
-        for node in self.nodes:
-            if node.address not in self.network.subnet:
-                raise ValueError(
-                    f"node {node.name}: address {node.address} is outside {self.network.subnet}"
-                )
-            if len(set(node.roles)) != len(node.roles):
-                raise ValueError(f"node {node.name}: a role is listed twice")
-        if len(self.with_role(Role.DATA)) > 1:
-            raise ValueError("only one node can have the role data: replication is not here yet")
-        if self.kind == "site" and not self.network.dns_servers:
-            raise ValueError("network.dns_servers must name at least one server at a site")
-        if self.kind == "site" and not self.inference.model_path:
-            raise ValueError("inference.model_path must be an absolute path at a site")
+        found = consistency.problems(self)
+        if found:
+            raise Inconsistent(found)
         return self
 
     def node(self, name: str) -> Node:

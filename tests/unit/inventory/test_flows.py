@@ -1,0 +1,94 @@
+"""inventory/flows.py: who may talk to whom, as the roles say and no more."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory.flows import allowed, flows, inbound, outbound
+from inventory.load import HERE, load
+from inventory.model import Federation, Node, Role
+
+LAB = load(HERE / "lab.toml")
+SITE = load(HERE / "federation.toml")
+STRANGER = IPv4Address("203.0.113.77")
+FEDERATIONS = st.sampled_from([LAB, SITE])
+
+
+def one(federation: Federation, role: Role) -> Node:
+    return federation.with_role(role)[0]
+
+
+def test_only_gateways_reach_the_engine_and_monitoring_reads_it() -> None:
+    engine = one(LAB, Role.INFERENCE)
+    for node in LAB.nodes:
+        may = node.has(Role.GATEWAY) or node.has(Role.MONITORING)
+        assert allowed(LAB, node.address, engine, LAB.ports.vllm) is may
+
+
+def test_only_gateways_and_the_operator_reach_the_database() -> None:
+    data = one(LAB, Role.DATA)
+    for node in LAB.nodes:
+        assert allowed(LAB, node.address, data, LAB.ports.postgres) is node.has(Role.GATEWAY)
+    operator = LAB.network.operator_addresses[0]
+    assert allowed(LAB, operator, data, LAB.ports.postgres)
+
+
+def test_ssh_is_the_operators_alone() -> None:
+    operator = LAB.network.operator_addresses[0]
+    for target in LAB.nodes:
+        assert allowed(LAB, operator, target, target.ssh.port)
+        for source in LAB.nodes:
+            assert not allowed(LAB, source.address, target, target.ssh.port)
+
+
+def test_monitoring_reads_metrics_of_every_node() -> None:
+    watcher = one(LAB, Role.MONITORING)
+    for target in LAB.nodes:
+        for port in (LAB.ports.node_exporter, LAB.ports.federation_exporter):
+            assert allowed(LAB, watcher.address, target, port)
+
+
+def test_clients_reach_gateways_and_nothing_else() -> None:
+    for target in LAB.nodes:
+        worker = one(LAB, Role.WORKER)
+        for _, port in LAB.ports:
+            may = target.has(Role.GATEWAY) and port == LAB.ports.gateway
+            assert allowed(LAB, worker.address, target, port) is may
+
+
+def test_a_node_on_another_ssh_port_is_reached_there() -> None:
+    node = LAB.nodes[0]
+    moved = node.model_copy(update={"ssh": node.ssh.model_copy(update={"port": 2222})})
+    federation = LAB.model_copy(update={"nodes": (moved, *LAB.nodes[1:])})
+    operator = LAB.network.operator_addresses[0]
+    assert allowed(federation, operator, moved, 2222)
+    assert not allowed(federation, operator, moved, 22)
+
+
+@given(federation=FEDERATIONS, port=st.integers(1, 65535))
+def test_a_stranger_is_admitted_nowhere(federation: Federation, port: int) -> None:
+    for target in federation.nodes:
+        assert not allowed(federation, STRANGER, target, port)
+
+
+@given(federation=FEDERATIONS)
+def test_both_ends_of_a_connection_agree(federation: Federation) -> None:
+    """What a source may start is what the target accepts: else one end's firewall hangs it."""
+    for source in federation.nodes:
+        out = {(t, f.port) for f in outbound(federation, source) for t in f.targets}
+        into = {
+            (t, f.port)
+            for t in federation.nodes
+            for f in inbound(federation, t)
+            if t != source and f.admits(source.address, t)
+        }
+        assert out == into
+
+
+@pytest.mark.parametrize("federation", [LAB, SITE], ids=["lab", "site"])
+def test_every_flow_says_why_and_reaches_only_our_nodes(federation: Federation) -> None:
+    for flow in flows(federation):
+        assert flow.purpose
+        assert set(flow.targets) <= set(federation.nodes)
