@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[str, object, str, str]] = {
         "inference.gpu_memory_utilization",
         float("nan"),
         "inference.gpu_memory_utilization",
-        "greater",
+        "less than",
     ),
     "an engine nobody knows": ("inference.engine", "tpu", "inference.engine", "'cuda'"),
     "a kind nobody knows": ("kind", "Lab", "kind", "'site'"),
