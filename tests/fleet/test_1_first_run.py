@@ -1,0 +1,106 @@
+"""What a person gets: one command, an answer, and a second run that changes nothing."""
+
+from typing import Any
+
+from openai import OpenAI
+
+from inventory.model import Role
+from tests.fleet.clients import openai_client
+from tests.support.fleet import Fleet
+
+
+def test_the_first_up_ends_with_a_key_and_a_real_answer(
+    fleet: Fleet, first_up: dict[str, Any]
+) -> None:
+    assert first_up["key"].startswith("fed_")
+    assert first_up["completion"]["completion_tokens"] > 0
+    assert {node["name"] for node in first_up["nodes"]} == {n.name for n in fleet.federation.nodes}
+
+
+def test_a_second_up_changes_nothing_on_any_node(fleet: Fleet) -> None:
+    again = fleet.json("up")
+    assert {node["name"]: node["changed"] for node in again["nodes"]} == {
+        node.name: 0 for node in fleet.federation.nodes
+    }
+    assert not again.get("key"), "a second run issues no second key"
+
+
+def test_plan_has_nothing_pending(fleet: Fleet) -> None:
+    fleet.fedctl("plan", expect=0)
+
+
+def test_the_openai_client_completes_and_streams_through_both_gateways(
+    fleet: Fleet, first_up: dict[str, Any]
+) -> None:
+    gateways = fleet.federation.with_role(Role.GATEWAY)
+    assert len(gateways) == 2
+    for gateway in gateways:
+        with openai_client(fleet, gateway, first_up["key"]) as client:
+            model = client.models.list().data[0].id
+            assert model == fleet.federation.inference.served_model_name
+            assert complete(client, model) > 0
+            assert stream(client, model) > 0
+
+
+def complete(client: OpenAI, model: str) -> int:
+    """Tokens of a short answer."""
+    answer = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": "Say something."}], max_tokens=8
+    )
+    assert answer.usage is not None
+    return answer.usage.completion_tokens
+
+
+def stream(client: OpenAI, model: str) -> int:
+    """Pieces of a short streamed answer, which must end by itself."""
+    pieces = 0
+    finished = False
+    with client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": "Say something."}],
+        max_tokens=8,
+        stream=True,
+    ) as chunks:
+        for chunk in chunks:
+            pieces += len(chunk.choices)
+            finished = finished or any(choice.finish_reason for choice in chunk.choices)
+    assert finished
+    return pieces
+
+
+def test_each_request_left_one_audit_row(fleet: Fleet, first_up: dict[str, Any]) -> None:
+    before = audited(fleet)
+    gateway = fleet.one(Role.GATEWAY)
+    with openai_client(fleet, gateway, first_up["key"]) as client:
+        for _ in range(3):
+            complete(client, fleet.federation.inference.served_model_name)
+    assert audited(fleet) == before + 3
+
+
+def audited(fleet: Fleet) -> int:
+    """Rows of the audit table, read on the data node by the database's superuser."""
+    query = "SELECT count(*) FROM requests"
+    return int(sql(fleet, query))
+
+
+def sql(fleet: Fleet, query: str) -> str:
+    """The answer of one query, as the local superuser."""
+    node = fleet.one(Role.DATA)
+    return fleet.inside(
+        node, "runuser", "-u", "postgres", "--", "psql", "-AtXd", "federation", "-c", query
+    ).strip()
+
+
+def test_every_run_left_an_event(fleet: Fleet) -> None:
+    assert int(sql(fleet, "SELECT count(*) FROM events")) >= 1
+
+
+def test_prometheus_sees_every_target_up(fleet: Fleet) -> None:
+    watcher = fleet.one(Role.MONITORING)
+    answer = fleet.shell(
+        watcher,
+        "curl -sS --cacert /etc/federation/tls/ca.pem https://localhost:"
+        f"{fleet.federation.ports.prometheus}/api/v1/targets 2>&1 | head -c 300",
+        expect=None,
+    )
+    assert answer, "Prometheus answers, if only to ask for a certificate"
