@@ -1,0 +1,258 @@
+"""Everything the issue says must be survived, done to real machines."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inventory.model import Node, Role
+from tests.support.fleet import COMMAND_SECONDS, Fleet
+
+UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
+# A file every node has and an apply puts back: the cheapest way to give an apply work to do.
+DRIFT = "/etc/federation/tls/ca.pem"
+
+
+def drift(fleet: Fleet, node: Node) -> None:
+    """Make one pending change on `node`."""
+    fleet.shell(node, f"chmod 0600 {DRIFT}")
+
+
+def drifted(fleet: Fleet, node: Node) -> bool:
+    """Whether the change is still there."""
+    return fleet.shell(node, f"stat -c %a {DRIFT}").strip() == "600"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until `condition` holds; fail when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.2)
+
+
+def test_drift_is_shown_by_plan_and_undone_by_apply(restored: Fleet) -> None:
+    node = restored.one(Role.WORKER)
+    drift(restored, node)
+    shown = restored.fedctl("plan", expect=PENDING)
+    assert DRIFT in shown.stdout + shown.stderr
+    assert drifted(restored, node), "plan changes nothing"
+    restored.fedctl("apply", "--yes")
+    assert not drifted(restored, node)
+    restored.fedctl("plan", expect=0)
+
+
+def test_a_selector_that_matches_nothing_is_an_error(fleet: Fleet) -> None:
+    done = fleet.fedctl("apply", "--yes", "--limit", "no-such-node", expect=None)
+    assert done.returncode == 2
+    assert "no-such-node" in done.stderr
+
+
+def test_a_wrong_key_is_said_plainly(fleet: Fleet, tmp_path: Path) -> None:
+    key, kept = fleet.home.ssh_key, tmp_path / "operator"
+    shutil.copy2(key, kept)
+    key.unlink()
+    try:
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")],
+            check=True,
+        )
+        shutil.copy2(tmp_path / "other", key)
+        done = fleet.fedctl("plan", expect=UNREACHABLE)
+        assert "key" in done.stderr.lower()
+    finally:
+        shutil.copy2(kept, key)
+    fleet.fedctl("plan", expect=0)
+
+
+def test_a_changed_host_key_is_refused(fleet: Fleet) -> None:
+    pinned = fleet.home.known_hosts
+    kept = pinned.read_text()
+    node, other = fleet.one(Role.WORKER), fleet.one(Role.DATA)
+    lines = kept.splitlines()
+    foreign = next(line for line in lines if str(other.address) in line.split()[0])
+    forged = [
+        " ".join([line.split()[0], *foreign.split()[1:]])
+        if str(node.address) in line.split()[0] or node.name in line.split()[0]
+        else line
+        for line in lines
+    ]
+    pinned.write_text("\n".join(forged) + "\n")
+    try:
+        done = fleet.fedctl("plan", expect=UNREACHABLE)
+        assert "host key" in done.stderr.lower()
+        assert node.name in done.stderr
+    finally:
+        pinned.write_text(kept)
+    fleet.fedctl("plan", expect=0)
+
+
+def test_a_node_that_is_down_is_named_and_the_rest_is_not_touched(restored: Fleet) -> None:
+    down, other = restored.federation.with_role(Role.WORKER)[:2]
+    drift(restored, other)
+    restored.fedctl("lab", "kill", down.name, "--yes")
+    try:
+        done = restored.fedctl("apply", "--yes", expect=UNREACHABLE)
+        assert down.name in done.stderr
+    finally:
+        restored.fedctl("lab", "boot", down.name)
+    restored.fedctl("apply", "--yes")
+    assert not drifted(restored, other)
+
+
+def test_a_node_dying_in_the_middle_is_noticed_and_a_rerun_completes(restored: Fleet) -> None:
+    node = restored.one(Role.WORKER)
+    restored.shell(node, "rm -rf /opt/federation/releases /opt/federation/current")
+    running = restored.start("apply", "--yes", "--limit", node.name)
+    started = "pgrep -f releases >/dev/null || test -e /opt/federation/releases"
+    wait_for(
+        lambda: (
+            restored.fedctl(
+                "lab", "exec", node.name, "--", "sh", "-c", started, expect=None
+            ).returncode
+            == 0
+        ),
+        60,
+        "the release being installed",
+    )
+    restored.fedctl("lab", "kill", node.name, "--yes")
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode in (1, UNREACHABLE), errors
+    assert node.name in errors
+    restored.fedctl("lab", "boot", node.name)
+    restored.fedctl("apply", "--yes")
+    restored.fedctl("plan", expect=0)
+
+
+def test_a_full_disk_is_said_plainly_and_breaks_nothing(restored: Fleet) -> None:
+    node = restored.one(Role.WORKER)
+    before = restored.shell(node, "sha256sum /etc/hosts")
+    restored.shell(node, "mount -t tmpfs -o size=64k tmpfs /mnt && cp -a /etc/federation/. /mnt/")
+    restored.shell(
+        node,
+        "mount --bind /mnt /etc/federation && "
+        "(dd if=/dev/zero of=/etc/federation/filler bs=1k count=1000 2>/dev/null; true) && "
+        f"rm -f {DRIFT} && dd if=/dev/zero of=/etc/federation/filler2 bs=1k count=1000; true",
+        expect=None,
+    )
+    try:
+        done = restored.fedctl("apply", "--yes", "--limit", node.name, expect=1)
+        assert "no space left" in (done.stderr + done.stdout).lower()
+    finally:
+        restored.shell(node, "umount /etc/federation; umount /mnt", expect=None)
+    assert restored.shell(node, "sha256sum /etc/hosts") == before
+
+
+def test_two_operators_at_once(restored: Fleet) -> None:
+    node = restored.one(Role.DATA)
+    drift(restored, node)
+    first = restored.start("apply", "--yes")
+    wait_for(
+        lambda: "owner" in restored.fedctl("--json", "lock", "show", expect=None).stdout,
+        30,
+        "the first operator's lock",
+    )
+    if first.poll() is None:
+        second = restored.fedctl("apply", "--yes", expect=None)
+        if first.poll() is None or second.returncode == LOCKED:
+            assert second.returncode == LOCKED
+            assert "lock" in second.stderr.lower()
+    first.communicate(timeout=COMMAND_SECONDS)
+    assert first.returncode == 0
+    restored.fedctl("plan", expect=0)
+
+
+@pytest.mark.parametrize("after_seconds", [0.3, 1.0, 2.0, 3.0, 4.5])
+def test_ctrl_c_at_any_phase(restored: Fleet, after_seconds: float) -> None:
+    for node in restored.federation.nodes:
+        drift(restored, node)
+    running = restored.start("apply", "--yes")
+    time.sleep(after_seconds)
+    finished_first = running.poll() is not None
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert finished_first or running.returncode == INTERRUPTED, errors
+    assert "Traceback" not in errors
+    assert not json.loads(restored.fedctl("--json", "lock", "show").stdout).get("held")
+    restored.fedctl("apply", "--yes")
+    restored.fedctl("plan", expect=0)
+
+
+def test_a_firewall_that_locks_the_operator_out_undoes_itself(restored: Fleet) -> None:
+    """An inventory with a wrong operator address yields rules that cut this computer off."""
+    node = restored.one(Role.WORKER)
+    before = restored.shell(node, "nft list table inet federation | sha256sum")
+    text = restored.inventory.read_text()
+    right = f'operator_addresses = ["{restored.federation.network.operator_addresses[0]}"]'
+    assert right in text
+    wrong = right.replace('.1"', '.250"')
+    restored.inventory.write_text(text.replace(right, wrong))
+    try:
+        done = restored.fedctl("apply", "--yes", "--limit", node.name, expect=None)
+    finally:
+        restored.inventory.write_text(text)
+    assert done.returncode == ROLLED_BACK, done.stderr
+    assert "undone" in done.stderr.lower() or "rolled back" in done.stderr.lower()
+    assert restored.shell(node, "nft list table inet federation | sha256sum") == before
+    restored.fedctl("plan", expect=0)
+
+
+def test_a_deleted_node_is_rebuilt_by_bootstrap(restored: Fleet) -> None:
+    node = restored.one(Role.GATEWAY, 1)
+    restored.fedctl("lab", "reset", node.name, "--yes")
+    restored.fedctl("bootstrap", node.name, "--yes", timeout_seconds=COMMAND_SECONDS * 2)
+    restored.fedctl("plan", expect=0)
+    units = restored.shell(node, "systemctl is-active federation-gateway.service")
+    assert units.strip() == "active"
+
+
+def test_an_expired_certificate_is_renewed_and_loaded(restored: Fleet) -> None:
+    node = restored.one(Role.GATEWAY)
+    restored.shell(
+        node,
+        "cd /run && openssl ecparam -name prime256v1 -genkey -noout -out k.pem && "
+        "openssl req -new -x509 -key k.pem -subj /CN=old -days 0 "
+        "-out /etc/federation/tls/node.pem; rm -f k.pem",
+    )
+    restored.fedctl("plan", expect=PENDING)
+    restored.fedctl("apply", "--yes")
+    restored.shell(
+        node,
+        "openssl verify -CAfile /etc/federation/tls/ca.pem /etc/federation/tls/node.pem",
+    )
+    restored.fedctl("plan", expect=0)
+
+
+def test_a_tampered_migration_is_refused(restored: Fleet) -> None:
+    node = restored.one(Role.DATA)
+    found = restored.shell(
+        node, "find -L /opt/federation/current/lib -name '*.up.sql' | sort | head -1"
+    ).strip()
+    assert found
+    restored.shell(node, f"cp -p {found} /root/kept.sql && echo '-- changed' >> {found}")
+    try:
+        done = restored.fedctl("apply", "--yes", expect=1)
+        shown = done.stdout + done.stderr
+        assert Path(found).name.split(".")[0] in shown
+        assert "checksum" in shown or "changed" in shown
+    finally:
+        restored.shell(node, f"cp -p /root/kept.sql {found}; rm /root/kept.sql")
+    restored.fedctl("plan", expect=0)
+
+
+def test_down_leaves_nothing_behind(fleet: Fleet) -> None:
+    """Last on purpose: machines, network and mounts go, what the machines hold stays."""
+    fleet.fedctl("lab", "down")
+    processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
+    assert str(fleet.home.lab) not in processes
+    assert str(fleet.home.lab) not in Path("/proc/mounts").read_text()
+    links = subprocess.run(["ip", "-o", "addr"], capture_output=True, text=True).stdout
+    assert str(fleet.federation.network.operator_addresses[0]) not in links
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    assert fleet.federation.name not in tables
