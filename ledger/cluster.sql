@@ -1,0 +1,60 @@
+-- Roles and database of the federation, made by the superuser over the local socket:
+--   psql --no-psqlrc -v ON_ERROR_STOP=1 -d postgres -f cluster.sql
+-- Run again, it changes nothing. Tables and their privileges are the migrations'.
+--   fedledger     owns the schema and runs migrations; local socket only (peer)
+--   fed_gateway   reads keys, writes audit rows; client certificate of a gateway node
+--   fed_operator  issues and revokes keys, appends events, reads all; the operator's certificate
+--   fed_metrics   reads statistics; local socket only (peer)
+
+SELECT format('CREATE ROLE %I LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION', wanted)
+FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator']) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
+\gexec
+
+SELECT 'CREATE ROLE fed_metrics LOGIN INHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fed_metrics')
+\gexec
+
+SELECT 'GRANT pg_monitor TO fed_metrics'
+WHERE NOT pg_has_role('fed_metrics', 'pg_monitor', 'MEMBER')
+\gexec
+
+-- Defaults that keep a stuck client from holding locks; a client may set its own.
+SELECT format('ALTER ROLE %I SET %s', wanted.role, wanted.setting)
+FROM (VALUES
+    ('fed_gateway', 'statement_timeout = ''5s'''),
+    ('fed_gateway', 'idle_in_transaction_session_timeout = ''10s'''),
+    ('fed_operator', 'statement_timeout = ''30s'''),
+    ('fed_operator', 'idle_in_transaction_session_timeout = ''60s'''),
+    ('fed_metrics', 'statement_timeout = ''5s''')
+) AS wanted (role, setting)
+WHERE NOT EXISTS (
+    SELECT FROM pg_roles
+    WHERE rolname = wanted.role
+      AND split_part(wanted.setting, ' ', 1) IN (
+          SELECT split_part(present, '=', 1) FROM unnest(rolconfig) AS present
+      )
+)
+\gexec
+
+SELECT 'CREATE DATABASE federation OWNER fedledger TEMPLATE template0 ENCODING ''UTF8'' LOCALE ''C.UTF-8'''
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'federation')
+\gexec
+
+\connect federation
+
+-- Nobody gets in, makes temporary tables or uses the public schema just for having a role.
+SELECT 'REVOKE ALL ON DATABASE federation FROM PUBLIC'
+WHERE has_database_privilege('public', 'federation', 'CONNECT')
+   OR has_database_privilege('public', 'federation', 'TEMPORARY')
+\gexec
+
+SELECT format('GRANT CONNECT ON DATABASE federation TO %I', wanted)
+FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_metrics']) AS wanted
+WHERE NOT has_database_privilege(wanted, 'federation', 'CONNECT')
+\gexec
+
+SELECT 'REVOKE ALL ON SCHEMA public FROM PUBLIC'
+WHERE has_schema_privilege('public', 'public', 'USAGE')
+   OR has_schema_privilege('public', 'public', 'CREATE')
+\gexec

@@ -1,0 +1,82 @@
+"""What can go wrong between us and the ledger's database.
+
+LedgerError
+├── Unavailable          no server answered, or it takes no work now; nothing was done
+├── OutcomeUnknown       the connection went while a write was under way: it may have happened
+├── Forbidden            this role may not do that
+├── Rejected             the server refused the row itself
+│   └── Conflict         the same id was written before with other content
+├── UnknownKey           no API key has this id
+├── EventInvalid         not an event the ledger can hold (before any server was asked)
+└── MigrationError
+    ├── MigrationsBroken     the files are no gapless sequence of pairs
+    ├── MigrationTampered    a file that was applied has changed since
+    ├── MigrationUnknown     the database is ahead of these files
+    ├── MigrationFailed      its SQL failed and was rolled back
+    └── MigrationBusy        another run holds the lock
+"""
+
+from pathlib import Path
+
+
+class LedgerError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class Unavailable(LedgerError):
+    """No server answered in time, or the one that did takes no work now. Nothing was changed."""
+
+
+class OutcomeUnknown(LedgerError):
+    """A write may or may not have happened. Repeating it with the same id is safe."""
+
+
+class Forbidden(LedgerError):
+    """The connection's role lacks the privilege."""
+
+
+class Rejected(LedgerError):
+    """A constraint or trigger refused the row."""
+
+
+class Conflict(Rejected):
+    """The id is taken by something else, or the row is already complete in another way."""
+
+
+class UnknownKey(LedgerError):
+    """No API key has this id."""
+
+
+class EventInvalid(LedgerError):
+    """A value that cannot be an event; the text says which field and why."""
+
+
+class MigrationError(LedgerError):
+    """Base of what keeps the schema from being moved."""
+
+
+class MigrationsBroken(MigrationError):
+    """A number is missing or used twice, a file has no other half, or a name is malformed."""
+
+
+class MigrationTampered(MigrationError):
+    """An applied migration's file no longer has the digest that was recorded."""
+
+    def __init__(self, path: Path, recorded: str, found: str) -> None:
+        self.path, self.recorded, self.found = path, recorded, found
+        super().__init__(
+            f"{path} was changed after it was applied: recorded sha256 {recorded}, found {found}; "
+            "restore the file and put the change into a new migration"
+        )
+
+
+class MigrationUnknown(MigrationError):
+    """The database has migrations that these files do not know: a newer release was here."""
+
+
+class MigrationFailed(MigrationError):
+    """A migration's SQL failed; its transaction was rolled back."""
+
+
+class MigrationBusy(MigrationError):
+    """Another run held the migration lock for too long."""

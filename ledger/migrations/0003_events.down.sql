@@ -1,0 +1,2 @@
+DROP FUNCTION ledger.append_event(bytea);
+DROP TABLE ledger.events;

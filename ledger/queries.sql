@@ -1,0 +1,109 @@
+-- Every statement our Python sends, by name. `-- name: x` starts one; the line after says what for.
+
+-- name: migrations_lock
+-- Wait for the one lock all migration runs share; released with the session.
+SELECT pg_advisory_lock(7310579601823044)
+
+-- name: migrations_exist
+-- Whether this database was ever migrated.
+SELECT to_regclass('ledger.migrations') IS NOT NULL AS there
+
+-- name: migrations_create
+-- The record of what was applied; it stays when everything is taken back.
+CREATE SCHEMA IF NOT EXISTS ledger;
+CREATE TABLE IF NOT EXISTS ledger.migrations (
+    version integer PRIMARY KEY CHECK (version > 0),
+    name text NOT NULL,
+    up_sha256 text NOT NULL,
+    down_sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+
+-- name: migrations_applied
+-- What was applied, in order.
+SELECT version, name, up_sha256, down_sha256, applied_at FROM ledger.migrations ORDER BY version
+
+-- name: migrations_record
+-- Note one as applied, in its own transaction.
+INSERT INTO ledger.migrations (version, name, up_sha256, down_sha256)
+VALUES (%(version)s, %(name)s, %(up_sha256)s, %(down_sha256)s)
+
+-- name: migrations_forget
+-- Note one as taken back, in its own transaction.
+DELETE FROM ledger.migrations WHERE version = %(version)s
+
+-- name: set_lock_timeout
+-- How long this session waits for locks.
+SELECT set_config('lock_timeout', %(lock_timeout)s, false)
+
+-- name: ping
+-- Whether the server answers.
+SELECT 1 AS answer
+
+-- name: key_issue
+-- Add a key; the server sets the time.
+INSERT INTO ledger.api_keys
+    (id, name, digest, pepper_version, scopes, models, created_by, expires_at)
+VALUES (%(id)s, %(name)s, %(digest)s, %(pepper_version)s, %(scopes)s, %(models)s, %(actor)s,
+        %(expires_at)s)
+RETURNING id, name, scopes, models, created_at, created_by, expires_at,
+          revoked_at, revoked_by, revoked_reason
+
+-- name: key_list
+-- Every key there ever was, oldest first; no digest.
+SELECT id, name, scopes, models, created_at, created_by, expires_at,
+       revoked_at, revoked_by, revoked_reason
+FROM ledger.api_keys ORDER BY created_at, id
+
+-- name: key_show
+-- One key as people see it; no digest.
+SELECT id, name, scopes, models, created_at, created_by, expires_at,
+       revoked_at, revoked_by, revoked_reason
+FROM ledger.api_keys WHERE id = %(id)s
+
+-- name: key_revoke
+-- Revoke a key that is not yet; the first one's reason stays.
+UPDATE ledger.api_keys
+SET revoked_at = now(), revoked_by = %(actor)s, revoked_reason = %(reason)s
+WHERE id = %(id)s AND revoked_at IS NULL
+
+-- name: key_find
+-- What a gateway needs to judge one key: a single look at the primary key.
+SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at
+FROM ledger.api_keys WHERE id = %(id)s
+
+-- name: request_open
+-- Write the intent of one request.
+SELECT ledger.open_request(%(id)s, %(key_id)s, %(node)s, %(model)s, %(stream)s, %(started_at)s)
+    AS new
+
+-- name: request_complete
+-- Write how it ended.
+SELECT ledger.complete_request(%(id)s, %(outcome)s, %(completed_at)s, %(status)s::smallint,
+    %(prompt_tokens)s, %(completion_tokens)s, %(first_byte_ms)s, %(duration_ms)s) AS new
+
+-- name: request_show
+-- One audit row.
+SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, status, prompt_tokens,
+       completion_tokens, first_byte_ms, duration_ms
+FROM ledger.requests WHERE id = %(id)s
+
+-- name: request_list
+-- The latest audit rows, newest first.
+SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, status, prompt_tokens,
+       completion_tokens, first_byte_ms, duration_ms
+FROM ledger.requests ORDER BY started_at DESC, id DESC LIMIT %(limit)s
+
+-- name: event_append
+-- Add one event by its bytes.
+SELECT ledger.append_event(%(body)s) AS new
+
+-- name: event_show
+-- One event's bytes.
+SELECT body FROM ledger.events WHERE id = %(id)s
+
+-- name: event_list
+-- The latest events' bytes, newest first, of one kind or (null) of all.
+SELECT body FROM ledger.events
+WHERE %(kind)s::text IS NULL OR kind = %(kind)s
+ORDER BY arrival DESC LIMIT %(limit)s
