@@ -22,13 +22,17 @@ class Release:
 
 @dataclass(frozen=True)
 class Engine:
-    """An inference engine and the model it serves, as built for the inference nodes."""
+    """An inference engine and the model it serves, as built for the inference nodes.
+
+    `model` is a folder on the operator's machine that is copied to the nodes. Without it they serve
+    the inventory's `model_path` where it lies on them or, lacking that too, a small model made there.
+    """
 
     name: str
     version: str
     wheelhouse: Path
     requirements: Path
-    model: Path
+    model: Path | None
     model_name: str
 
 

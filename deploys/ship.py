@@ -1,0 +1,130 @@
+"""Copy many or large files to a node: one tar stream through one SSH connection of its own.
+
+pyinfra's SFTP moves a few MiB a second and one file at a time; this moves what the wire and the
+cipher allow. Files land in a folder nobody uses yet: what they are must be checked by hash on the
+node before anything is done with them. Whole files that arrived before a connection broke are kept,
+so a second attempt sends only the rest. Host keys are the pinned ones, as everywhere.
+"""
+
+import shlex
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pyinfra.api import FunctionCommand
+
+from deploys.context import NodeContext
+from deploys.errors import ConnectionLost, OperationFailed
+
+SSH_LOST = 255
+# Slower than this for long is as good as dead (1 MB/s), after a minute's grace.
+MINIMUM_BYTES_PER_SECOND = 1_000_000
+GRACE_SECONDS = 60
+CONNECT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A node as SSH reaches it, and the operator's proof and pins."""
+
+    user: str
+    address: str
+    port: int
+    key: Path
+    known_hosts: Path
+
+
+def destination(context: NodeContext) -> Destination:
+    """How the operator user reaches the node of `context`."""
+    return Destination(
+        user=context.federation.operator_user,
+        address=str(context.node.address),
+        port=context.node.ssh.port,
+        key=context.home.ssh_key,
+        known_hosts=context.home.known_hosts,
+    )
+
+
+def ssh_arguments(to: Destination, command: str) -> list[str]:
+    """The ssh command that runs `command` (shell text) there, reading nobody's configuration."""
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": str(CONNECT_SECONDS),
+        "IdentitiesOnly": "yes",
+        "LogLevel": "ERROR",
+        "ServerAliveCountMax": "4",
+        "ServerAliveInterval": "5",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(to.known_hosts),
+    }
+    return [
+        "ssh", "-F", "none", "-T", "-i", str(to.key), "-p", str(to.port),
+        *(f"-o{name}={value}" for name, value in options.items()),
+        f"{to.user}@{to.address}", command,
+    ]  # fmt: skip
+
+
+def receive_command(folder: str) -> str:
+    """What runs on the node: unpack stdin into `folder`, as root, whatever the login is."""
+    quoted = shlex.quote(folder)
+    unpack = f"tar --extract --no-same-owner --directory {quoted} --file -"
+    script = f"umask 022; mkdir -p {quoted} && exec {unpack}"
+    return f"sudo -n sh -c {shlex.quote(script)}"
+
+
+class Ship(FunctionCommand):
+    """The pyinfra command that copies `files` (name there -> path here) into `folder` of a node."""
+
+    def __init__(self, to: Destination, folder: str, files: Mapping[str, Path]) -> None:
+        self.folder = folder
+        self.files = dict(files)
+        super().__init__(ship, [to, folder, self.files], {})
+
+    def __repr__(self) -> str:
+        return f"Ship({len(self.files)} files to {self.folder})"
+
+
+def ship(to: Destination, folder: str, files: Mapping[str, Path]) -> None:
+    """Copy now; raises ConnectionLost or OperationFailed."""
+    size = sum(path.stat().st_size for path in files.values())
+    process = subprocess.Popen(
+        ssh_arguments(to, receive_command(folder)),
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        broken = _write(process.stdin, files)
+        said = process.communicate(timeout=GRACE_SECONDS + size / MINIMUM_BYTES_PER_SECOND)[1]
+    except subprocess.TimeoutExpired as error:
+        raise ConnectionLost(f"copying {size} bytes to {to.address} came to a halt") from error
+    finally:
+        process.kill()
+        process.wait()
+    message = said.decode(errors="replace").strip()
+    if process.returncode == SSH_LOST:
+        raise ConnectionLost(f"copying to {to.address}: {message or 'the connection broke'}")
+    if process.returncode != 0 or broken:
+        raise OperationFailed(f"copying to {folder} on {to.address} failed: {message}")
+
+
+def _write(stdin: IO[bytes] | None, files: Mapping[str, Path]) -> bool:
+    """Write the archive; True when the other end stopped reading before its end."""
+    if stdin is None:
+        return True
+    try:
+        with tarfile.open(fileobj=stdin, mode="w|", bufsize=1 << 20) as archive:
+            for name, path in sorted(files.items()):
+                archive.add(path, arcname=name, recursive=False, filter=_plain)
+        stdin.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mode = 0o644
+    return member
