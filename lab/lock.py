@@ -1,0 +1,47 @@
+"""One change at a time: an exclusive lock on a file, released by the kernel when its holder dies.
+
+The file's text says who holds it; the lock, not the text, decides.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.errors import LabBusy
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def held(path: Path, purpose: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock at `path` while the block runs.
+
+    Raises LabBusy, naming the holder, when it is not free within `wait_seconds`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _acquire(descriptor, path, time.monotonic() + wait_seconds)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}: {purpose}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                raise LabBusy(
+                    f"{path} is held by {holder or 'another process'}: wait for it, or end it"
+                ) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return
