@@ -1,8 +1,9 @@
 """Make the lab's own small language model: run on an inference node with the engine's own Python.
 
 It knows nothing but this file: a byte-level BPE trained on `CORPUS`, and a four-layer Llama whose
-weights are drawn from a fixed seed, 7 MB in all. The same engine gives the same bytes each time.
+weights are drawn from a fixed seed, 4 MB in all. The same engine gives the same bytes each time.
 What it says is noise: it proves plumbing (loading, streaming, limits, schemas), never quality.
+Files are written as transformers would, without importing it: that alone takes 15 s.
 
     python make_model.py FOLDER
 
@@ -16,6 +17,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 CORPUS = """
 Six machines, one private service. A gateway stands in front of an engine, a council deliberates,
@@ -31,66 +33,128 @@ Crawdad guards, Gecko measures, Turtle looks far ahead, Eagle Eye watches, Spide
 Peace Chief reconciles, Raven plans. Seven voices, one answer, and the dissent kept word for word.
 """
 SPECIAL = ["<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
+PAD, BEGIN, END = range(3)
 CHAT_TEMPLATE = (
     "<|begin|>{% for message in messages %}<|{{ message['role'] }}|>{% if message['content'] is"
-    " string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{{ part['text'] }}{% endfor %}{% endif %}<|end|>{% endfor %}"
+    " string %}{{ message['content'] }}{% elif message['content'] %}{% for part in"
+    " message['content'] %}{{ part['text'] }}{% endfor %}{% endif %}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-VOCABULARY = 512
-POSITIONS = 4096
 SEED = 20260101
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 8192,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "initializer_range": 0.02,
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+    "mlp_bias": False,
+    "torch_dtype": "float32",
+    "pad_token_id": PAD,
+    "bos_token_id": BEGIN,
+    "eos_token_id": END,
+}
 
 
-def make_tokenizer(folder: Path) -> dict[str, int]:
-    """Train the BPE, save it with the chat template, and return the special tokens' ids."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # type: ignore[import-not-found]
-    from transformers import PreTrainedTokenizerFast  # type: ignore[import-not-found]
+def make_tokenizer(folder: Path) -> None:
+    """Train the byte-level BPE on the corpus and save it with the chat template."""
+    from tokenizers import (  # type: ignore[import-not-found]
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=CONFIG["vocab_size"],
         special_tokens=SPECIAL,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator([CORPUS], trainer)
-    roles = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "pad_token": "<|pad|>"}
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **roles,
-        model_max_length=POSITIONS,
-        clean_up_tokenization_spaces=False,
-        chat_template=CHAT_TEMPLATE,
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": CONFIG["max_position_embeddings"],
+            "clean_up_tokenization_spaces": False,
+            "pad_token": SPECIAL[PAD],
+            "bos_token": SPECIAL[BEGIN],
+            "eos_token": SPECIAL[END],
+            "chat_template": CHAT_TEMPLATE,
+        },
     )
-    fast.save_pretrained(folder)
-    return {name: fast.convert_tokens_to_ids(name) for name in SPECIAL}
 
 
-def make_weights(folder: Path, ids: dict[str, int]) -> None:
-    """Draw a small Llama from the fixed seed and save it (float32 safetensors)."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM  # type: ignore[import-not-found]
-
-    torch.manual_seed(SEED)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=POSITIONS,
-        bos_token_id=ids["<|begin|>"],
-        eos_token_id=ids["<|end|>"],
-        pad_token_id=ids["<|pad|>"],
-        tie_word_embeddings=False,
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a Llama's tensors, as transformers writes them."""
+    size = {key: value for key, value in CONFIG.items() if isinstance(value, int)}
+    hidden, inner, vocabulary = (
+        size["hidden_size"],
+        size["intermediate_size"],
+        size["vocab_size"],
     )
-    model = LlamaForCausalLM(config).to(torch.float32)
-    model.save_pretrained(folder, safe_serialization=True)
+    query = size["num_attention_heads"] * size["head_dim"]
+    key_value = size["num_key_value_heads"] * size["head_dim"]
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, hidden)}
+    for layer in range(size["num_hidden_layers"]):
+        for name, shape in {
+            "self_attn.q_proj": (query, hidden),
+            "self_attn.k_proj": (key_value, hidden),
+            "self_attn.v_proj": (key_value, hidden),
+            "self_attn.o_proj": (hidden, query),
+            "mlp.gate_proj": (inner, hidden),
+            "mlp.up_proj": (inner, hidden),
+            "mlp.down_proj": (hidden, inner),
+            "input_layernorm": (hidden,),
+            "post_attention_layernorm": (hidden,),
+        }.items():
+            found[f"model.layers.{layer}.{name}.weight"] = shape
+    return {**found, "model.norm.weight": (hidden,), "lm_head.weight": (vocabulary, hidden)}
+
+
+def make_weights(folder: Path) -> None:
+    """Draw the weights from the fixed seed and save them (float32 safetensors); norms are ones."""
+    import numpy  # type: ignore[import-not-found]
+    from safetensors.numpy import save_file  # type: ignore[import-not-found]
+
+    random = numpy.random.Generator(numpy.random.PCG64(SEED))
+    tensors = {
+        name: numpy.ones(shape, numpy.float32)
+        if len(shape) == 1
+        else random.standard_normal(shape, numpy.float32) * CONFIG["initializer_range"]
+        for name, shape in shapes().items()
+    }
+    save_file(
+        {name: tensor.astype(numpy.float32) for name, tensor in tensors.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    write_json(folder / "config.json", CONFIG)
+    write_json(
+        folder / "generation_config.json",
+        {"bos_token_id": BEGIN, "eos_token_id": END, "pad_token_id": PAD, "do_sample": True},
+    )
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file a person can read."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def make(folder: Path) -> None:
@@ -100,11 +164,8 @@ def make(folder: Path) -> None:
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(mode=0o755, parents=True)
-    make_weights(beside, make_tokenizer(beside))
-    generation = {"do_sample": True, "temperature": 1.0}
-    defaults = beside / "generation_config.json"
-    known = json.loads(defaults.read_text()) if defaults.exists() else {}
-    defaults.write_text(json.dumps({**known, **generation}, indent=2, sort_keys=True) + "\n")
+    make_tokenizer(beside)
+    make_weights(beside)
     for path in beside.iterdir():
         path.chmod(0o644)
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
