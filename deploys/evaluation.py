@@ -21,7 +21,8 @@ from deploys.changes import announced
 from deploys.context import NodeContext
 from deploys.protocol import Change
 
-Deploy = Callable[[NodeContext], Any]
+# A function decorated with @deploy; pyinfra adds keyword arguments of its own to its signature.
+Deploy = Callable[..., Any]
 ConnectorFactory = Callable[[State, Host], BaseConnector]
 
 

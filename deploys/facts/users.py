@@ -1,4 +1,4 @@
-"""Which system users a node has, in one round trip."""
+"""Which users a node has, in one round trip."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,20 +9,21 @@ from deploys.script import NodeScript, decode
 
 
 class UserStates(FactBase[dict[str, Any]]):
-    """Which of the users exist, and the text of the sysusers.d file (None: there is none).
+    """Users by name, None for those that do not exist.
 
     ```
-    {"users": ["fednode"], "text": "u fednode - ..."}
+    {"fedop": {"uid": 1000, "gid": 1000, "home": "/home/fedop", "shell": "/bin/bash",
+               "groups": ["adm"]}}
     ```
     """
 
     @staticmethod
     def default() -> dict[str, Any]:
-        return {"users": [], "text": None}
+        return {}
 
-    def command(self, path: str, users: Sequence[str]) -> StringCommand:
-        return NodeScript("users_state", {"path": path, "users": list(users)}, on_stdin=False)
+    def command(self, users: Sequence[str]) -> StringCommand:
+        return NodeScript("users_state", {"users": list(users)}, on_stdin=False)
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        state: dict[str, Any] = decode(output)
-        return state
+        states: dict[str, Any] = decode(output)
+        return states

@@ -1,0 +1,70 @@
+"""The user the operator works as: its one key, and sudo without a password.
+
+The first role of every node. On a bare machine it runs as the bootstrap user; from then on every
+connection is the operator user's. It takes no other key than the operator's: whatever else is in
+authorized_keys goes.
+"""
+
+import shlex
+from collections.abc import Generator
+
+from pyinfra.api import operation
+from pyinfra.api.deploy import deploy
+from pyinfra.context import host
+
+from deploys.changes import announce
+from deploys.context import NodeContext
+from deploys.facts.files import PathStates
+from deploys.facts.users import UserStates
+from deploys.operations.files import ManagedDirectory, ManagedFile, difference, managed
+from deploys.operations.packages import packages
+from deploys.protocol import Change
+from deploys.script import NodeScript
+from deploys.templates import render
+
+
+@deploy("Operator user")
+def operator_user(context: NodeContext) -> None:
+    """Have the operator user, able to log in with the operator's key and to use sudo."""
+    user = context.federation.operator_user
+    public_key = context.home.ssh_key.with_name(context.home.ssh_key.name + ".pub").read_text()
+    packages(name="Packages", names=["sudo"])
+    login(name="User", user=user)
+    managed(
+        name="SSH key",
+        directories=[ManagedDirectory(f"/home/{user}/.ssh", 0o700, user, user)],
+        files=[
+            ManagedFile(f"/home/{user}/.ssh/authorized_keys", public_key, 0o600, user, user),
+        ],
+    )
+    content = render("sudoers.j2", user=user)
+    sudoers(name="Sudo", file=ManagedFile(f"/etc/sudoers.d/{user}", content, 0o440))
+
+
+@operation()
+def login(user: str) -> Generator[str, None, None]:
+    """Have a user with a home of its own, a shell, and no password."""
+    state = host.get_fact(UserStates, users=[user]).get(user)
+    if state is not None and state["shell"] == "/bin/bash":
+        host.noop(f"the user {user} exists")
+        return
+    announce([Change("create" if state is None else "update", f"user {user}")])
+    if state is None:
+        yield f"useradd --create-home --user-group --shell /bin/bash -- {shlex.quote(user)}"
+    else:
+        yield f"usermod --shell /bin/bash -- {shlex.quote(user)}"
+
+
+@operation()
+def sudoers(file: ManagedFile) -> Generator[NodeScript, None, None]:
+    """Put a sudoers file in place, after visudo has accepted it: a broken one locks sudo up."""
+    states = host.get_fact(
+        PathStates, paths=[file.path], wanted={file.path: file.sha256}, secret=[]
+    )
+    plan = difference(states, [file])
+    if not plan.changes:
+        host.noop(f"{file.path} is as it should be")
+        return
+    announce(plan.changes)
+    [written] = plan.argument["files"]
+    yield NodeScript("sudoers_write", written, [str(change) for change in plan.changes])
