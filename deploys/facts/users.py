@@ -1,4 +1,4 @@
-"""Which users a node has, in one round trip."""
+"""Which system users a node has, in one round trip."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,21 +9,20 @@ from deploys.script import NodeScript, decode
 
 
 class UserStates(FactBase[dict[str, Any]]):
-    """Users by name, None for those that do not exist.
+    """Which of the users exist, and the text of the sysusers.d file (None: there is none).
 
     ```
-    {"fedop": {"uid": 1000, "gid": 1000, "home": "/home/fedop", "shell": "/bin/bash",
-               "groups": ["adm"]}}
+    {"users": ["fednode"], "text": "u fednode - ..."}
     ```
     """
 
     @staticmethod
     def default() -> dict[str, Any]:
-        return {}
+        return {"users": [], "text": None}
 
-    def command(self, users: Sequence[str]) -> StringCommand:
-        return NodeScript("users_state", {"users": list(users)}, on_stdin=False)
+    def command(self, path: str, users: Sequence[str]) -> StringCommand:
+        return NodeScript("users_state", {"path": path, "users": list(users)}, on_stdin=False)
 
     def process(self, output: list[str]) -> dict[str, Any]:
-        states: dict[str, Any] = decode(output)
-        return states
+        state: dict[str, Any] = decode(output)
+        return state

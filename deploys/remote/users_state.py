@@ -1,26 +1,30 @@
-"""Which users exist. Argument: {"users": [NAME]}. Returns {NAME: {"uid", "gid", "home", "shell",
-"groups"} or null}; `groups` are the names of the supplementary ones.
+"""Which users exist, and what a sysusers.d file says.
+
+Argument: {"path": PATH, "users": [NAME, ...]}. Returns {"users": [NAME, ...], "text": TEXT|null}.
 """
 
-import grp
 import pwd
 from typing import Any
 
 
 def main(argument: Any) -> Any:
-    return {user: state(user) for user in argument["users"]}
-
-
-def state(user: str) -> Any:
-    try:
-        found = pwd.getpwnam(user)
-    except KeyError:
-        return None
-    groups = sorted(group.gr_name for group in grp.getgrall() if user in group.gr_mem)
     return {
-        "uid": found.pw_uid,
-        "gid": found.pw_gid,
-        "home": found.pw_dir,
-        "shell": found.pw_shell,
-        "groups": groups,
+        "users": [name for name in argument["users"] if exists(name)],
+        "text": text(argument["path"]),
     }
+
+
+def exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def text(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None

@@ -15,7 +15,7 @@ from pyinfra.context import host
 from deploys.changes import announce
 from deploys.context import NodeContext
 from deploys.facts.files import PathStates
-from deploys.facts.users import UserStates
+from deploys.facts.login import LoginState
 from deploys.operations.files import ManagedDirectory, ManagedFile, difference, managed
 from deploys.operations.packages import packages
 from deploys.protocol import Change
@@ -44,7 +44,7 @@ def operator_user(context: NodeContext) -> None:
 @operation()
 def login(user: str) -> Generator[str, None, None]:
     """Have a user with a home of its own, a shell, and no password."""
-    state = host.get_fact(UserStates, users=[user]).get(user)
+    state = host.get_fact(LoginState, user=user)
     if state is not None and state["shell"] == "/bin/bash":
         host.noop(f"the user {user} exists")
         return
