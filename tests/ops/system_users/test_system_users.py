@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploys.context import NodeContext
-from deploys.operations.users import SystemUser, declaration, system_users
+from deploys.operations.system_users import SystemUser, declaration, system_users
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply
 
@@ -42,7 +42,9 @@ def users() -> Users:
 
 @pytest.fixture
 def node(users: Users) -> SimulatedNode:
-    return SimulatedNode(scripts={"users_state": users.state, "users_create": users.create})
+    return SimulatedNode(
+        scripts={"system_users_state": users.state, "system_users_create": users.create}
+    )
 
 
 def test_they_are_created_once(tmp_path: Path, node: SimulatedNode) -> None:

@@ -11,7 +11,7 @@ from pyinfra.api import operation
 from pyinfra.context import host
 
 from deploys.changes import announce
-from deploys.facts.users import UserStates
+from deploys.facts.system_users import SystemUserStates
 from deploys.protocol import Change
 from deploys.script import NodeScript
 
@@ -44,7 +44,7 @@ def system_users(owner: str, users: Sequence[SystemUser]) -> Generator[NodeScrip
     path = f"{FOLDER}/federation-{owner}.conf"
     text = declaration(users)
     names = [user.name for user in users]
-    state = host.get_fact(UserStates, path=path, users=names)
+    state = host.get_fact(SystemUserStates, path=path, users=names)
     missing = [name for name in names if name not in state["users"]]
     if state["text"] == text and not missing:
         host.noop(f"{len(names)} system users are there")
@@ -53,4 +53,4 @@ def system_users(owner: str, users: Sequence[SystemUser]) -> Generator[NodeScrip
     if state["text"] != text:
         changes.insert(0, Change("create" if state["text"] is None else "update", path))
     announce(changes)
-    yield NodeScript("users_create", {"path": path, "text": text}, [str(c) for c in changes])
+    yield NodeScript("system_users_create", {"path": path, "text": text}, [str(c) for c in changes])
