@@ -1,0 +1,82 @@
+"""Make a PostgreSQL cluster, the federation's roles and database in it, and the ledger's schema.
+
+One fact and at most one command each. The SQL is the ledger's (`ledger/cluster.sql`, migrations);
+what is missing is found by running the very same script with its effects left out.
+"""
+
+from collections.abc import Generator
+from importlib.resources import files
+
+from pyinfra.api import operation
+from pyinfra.context import host
+
+from deploys.changes import announce
+from deploys.facts.database import ClusterState, DatabaseState, MigrationState
+from deploys.layout import PYTHON
+from deploys.protocol import Change
+from deploys.script import NodeScript
+
+MIGRATION_TIMEOUT_SECONDS = 900
+ERROR_LENGTH = 300
+
+
+def cluster_sql() -> str:
+    """The ledger's script that makes roles and database."""
+    return files("ledger").joinpath("cluster.sql").read_text()
+
+
+@operation()
+def cluster(binaries: str, data: str) -> Generator[NodeScript, None, None]:
+    """Have a cluster with data checksums in the folder `data`, owned by `postgres`.
+
+    An interrupted initdb leaves nothing at `data`. An existing cluster is never touched.
+    """
+    state = host.get_fact(ClusterState, data=data)
+    if state["version"]:
+        host.noop(f"there is a cluster of version {state['version']}")
+        return
+    announce([Change("create cluster", data)])
+    argument = {"binaries": binaries, "data": data}
+    yield NodeScript("cluster_create", argument, [f"create cluster {data}"])
+
+
+@operation()
+def database(socket: str, port: int) -> Generator[NodeScript, None, None]:
+    """Have the federation's roles and database, as `ledger/cluster.sql` says."""
+    sql = cluster_sql()
+    state = host.get_fact(DatabaseState, socket=socket, port=port, sql=sql)
+    if state["complete"]:
+        host.noop("roles and database are as they should be")
+        return
+    changes = [Change("run", statement) for statement in state["pending"]]
+    # Before the first roles exist the script cannot say what it would do after them.
+    changes = changes or [Change("run", "ledger/cluster.sql")]
+    announce(changes)
+    argument = {"socket": socket, "port": port, "sql": sql}
+    yield NodeScript("database_create", argument, [str(change) for change in changes])
+
+
+@operation()
+def migrated(user: str, dsn: str, python: str = PYTHON) -> Generator[NodeScript, None, None]:
+    """Have every migration of the installed release applied.
+
+    A changed applied migration, or one the release does not know, fails with the ledger's sentence.
+    """
+    command = {"python": python, "user": user, "dsn": dsn}
+    state = host.get_fact(MigrationState, **command)
+    if state is not None and not state["error"] and not state["pending"]:
+        host.noop(f"the schema is at version {state['version']}")
+        return
+    if state is None:
+        changes = [Change("migrate", "every migration of the release")]
+    elif state["error"]:
+        changes = [Change("migrate", f"refused: {state['error']['message'][:ERROR_LENGTH]}")]
+    else:
+        changes = [Change("migrate", name) for name in state["pending"]]
+    announce(changes)
+    yield NodeScript(
+        "migrations_up",
+        command,
+        [str(change) for change in changes],
+        timeout_seconds=MIGRATION_TIMEOUT_SECONDS,
+    )

@@ -1,0 +1,170 @@
+"""The data role's files and scripts against a real PostgreSQL 15, on this machine."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from deploys.operations.database import cluster_sql
+from deploys.remote import cluster_create, cluster_state, database_create, database_state
+from deploys.roles import data as role
+from inventory.model import Role
+from tests.ops.contexts import NOW, context
+from trust.authority import Authority
+from trust.signing import key_pem
+
+pytestmark = pytest.mark.postgres
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+@dataclass
+class Node:
+    """A cluster made and started as the role does, in a folder of its own."""
+
+    root: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> str:
+        return str(self.root / "15" / "federation")
+
+    def psql(self, sql: str) -> str:
+        """Run SQL as the superuser."""
+        command = ["psql", "-X", "-qAt", "-h", str(self.root), "-p", str(self.port), "-c", sql]
+        account = pwd.getpwnam("postgres")
+        done = subprocess.run(
+            [*command, "postgres"], user=account.pw_uid, cwd="/", capture_output=True, check=True
+        )
+        return done.stdout.decode().strip()
+
+    def argument(self) -> dict[str, object]:
+        """What the database scripts are told."""
+        return {"socket": str(self.root), "port": self.port, "sql": cluster_sql()}
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    assert os.geteuid() == 0, "the scripts run as root on nodes; run the tests as root"
+    assert Path(role.BINARIES, "initdb").exists(), "apt-get install postgresql-15"
+    root = Path(tempfile.mkdtemp(prefix="federation-data-"))
+    found = Node(root, _free_port())
+    try:
+        root.chmod(0o755)
+        cluster_create.main({"binaries": role.BINARIES, "data": found.data})
+        _configure(found)
+        _start(found)
+        yield found
+    finally:
+        if found.process is not None:
+            found.process.send_signal(2)
+            found.process.wait(30)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_the_cluster_has_checksums_and_utf8(node: Node) -> None:
+    assert cluster_state.main({"data": node.data}) == {"version": "15"}
+    assert node.psql("SHOW data_checksums") == "on"
+    assert node.psql("SHOW server_encoding") == "UTF8"
+    assert node.psql("SHOW lc_collate") == "C.UTF-8"
+
+
+def test_the_settings_are_all_in_force_and_none_needs_a_restart(node: Node) -> None:
+    wrong = "SELECT name, error FROM pg_file_settings WHERE error IS NOT NULL"
+    # The test's own command line says these.
+    ours = "('port', 'unix_socket_directories', 'listen_addresses')"
+    assert node.psql(f"{wrong} AND name NOT IN {ours}") == ""
+    assert node.psql("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL") == "0"
+    assert node.psql("SELECT count(*) FROM pg_ident_file_mappings WHERE error IS NOT NULL") == "0"
+    assert node.psql("SHOW ssl_min_protocol_version") == "TLSv1.3"
+
+
+def test_what_is_missing_is_said_without_doing_it_and_then_done_once(node: Node) -> None:
+    before = database_state.main(node.argument())
+    assert not before["complete"]
+    assert any("CREATE ROLE fedledger" in statement for statement in before["pending"])
+    assert node.psql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'fed%'") == "0"
+    database_create.main(node.argument())
+    assert database_state.main(node.argument()) == {"complete": True, "pending": []}
+    node.psql("DROP OWNED BY fed_metrics; REVOKE pg_monitor FROM fed_metrics")
+    assert "GRANT pg_monitor TO fed_metrics" in database_state.main(node.argument())["pending"]
+    database_create.main(node.argument())
+    assert database_state.main(node.argument())["complete"]
+
+
+def test_a_server_that_does_not_answer_is_not_complete(node: Node) -> None:
+    argument = {**node.argument(), "port": _free_port()}
+    assert database_state.main(argument) == {"complete": False, "pending": []}
+    with pytest.raises(SystemExit, match="psql:"):
+        database_create.main(argument)
+
+
+def test_an_existing_folder_that_initdb_left_half_done_is_no_cluster(node: Node) -> None:
+    half = node.root / "15" / "other.new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("15\n")
+    other = str(node.root / "15" / "other")
+    assert cluster_state.main({"data": other}) == {"version": None}
+    cluster_create.main({"binaries": role.BINARIES, "data": other})
+    assert cluster_state.main({"data": other}) == {"version": "15"}
+    assert not half.exists()
+
+
+def _configure(node: Node) -> None:
+    where = context(node.root, role=Role.DATA)
+    for file in role.configuration(where):
+        (node.root / Path(file.path).name).write_bytes(file.data)
+    text = role.settings(where, data=node.data, config=str(node.root), key=f"{node.root}/tls.key")
+    text = text.replace("/etc/federation/tls", str(node.root))
+    (node.root / "postgresql.conf").write_text(text)
+    authority = Authority.create(node.root / "authority", "test authority", NOW)
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    csr = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (node.root / "node.pem").write_bytes(authority.sign(csr, ("localhost",), (LOOPBACK,), NOW))
+    (node.root / "ca.pem").write_bytes(authority.ca_pem)
+    # As systemd hands out a credential: root's, readable by nobody but the service's user.
+    (node.root / "tls.key").write_bytes(key_pem(key))
+    (node.root / "tls.key").chmod(0o600)
+    shutil.chown(node.root / "tls.key", "postgres", "postgres")
+    shutil.chown(node.root, "postgres", "postgres")
+
+
+def _start(node: Node) -> None:
+    account = pwd.getpwnam("postgres")
+    command = [
+        f"{role.BINARIES}/postgres",
+        f"--config_file={node.root}/postgresql.conf",
+        f"--port={node.port}",
+        f"--unix_socket_directories={node.root}",
+        "--listen_addresses=127.0.0.1",
+    ]
+    with (node.root / "server.log").open("wb") as log:
+        node.process = subprocess.Popen(
+            command, user=account.pw_uid, group=account.pw_gid, cwd="/", stdout=log, stderr=log
+        )
+    ready = [f"{role.BINARIES}/pg_isready", "-q", "-h", str(node.root), "-p", str(node.port)]
+    deadline = time.monotonic() + 30
+    while subprocess.run(ready, check=False).returncode != 0:
+        log_text = (node.root / "server.log").read_text()
+        assert node.process.poll() is None, log_text
+        assert time.monotonic() < deadline, log_text
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,21 @@
+"""Parts of a simulated node that several roles' tests need."""
+
+from typing import Any
+
+from tests.ops.harness import SimulatedNode
+
+
+def with_users(node: SimulatedNode) -> SimulatedNode:
+    """`node`, where sysusers.d files make users."""
+    texts: dict[str, str] = {}
+
+    def state(argument: Any) -> Any:
+        text = texts.get(argument["path"])
+        declared = {line.split()[1] for line in (text or "").splitlines() if line[:2] == "u "}
+        return {"users": [name for name in argument["users"] if name in declared], "text": text}
+
+    def create(argument: Any) -> None:
+        texts[argument["path"]] = argument["text"]
+
+    node.scripts |= {"system_users_state": state, "system_users_create": create}
+    return node
