@@ -6,6 +6,9 @@ other ways to be somebody else work as pyinfra documents them.
 
 import io
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pyinfra.api import Host, State, StringCommand
@@ -14,6 +17,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine, make_unix_command
 
 from deploys.script import NodeScript
 from deploys.session import Answer, Session
+from deploys.ship import Destination, ship
 
 TIMEOUT_SECONDS = 1800
 TAIL = 20
@@ -83,6 +87,10 @@ class NodeConnector(BaseConnector):
         if answer.code != 0:
             self.failure = f"upload failed: {answer.err.decode(errors='replace').strip()}"
         return answer.code == 0
+
+    def copy_files(self, to: Destination, folder: str, files: Mapping[str, Path]) -> None:
+        """Copy large files over a connection of their own; raises NodeError."""
+        ship(replace(to, user=self.session.user), folder, files)
 
     def get_file(self, *args: Any, **kwargs: Any) -> bool:
         """Nothing is ever downloaded from nodes through pyinfra."""

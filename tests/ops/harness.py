@@ -75,6 +75,9 @@ class SimulatedConnector(BaseConnector):
         self.executed.append(f"upload {remote_filename}")
         return True
 
+    def copy_files(self, to: Any, folder: str, files: Mapping[str, Any]) -> None:
+        self.executed.append(f"copy {', '.join(sorted(files))} to {folder}")
+
     def get_file(self, *args: Any, **kwargs: Any) -> bool:
         raise AssertionError("no deploy of ours downloads files")
 
