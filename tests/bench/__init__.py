@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench-*`. Ratios within one run, medians of several rounds, saved with the date."""
+"""Benchmarks: `make bench-*`. Ratios within one run, medians of several rounds, saved and dated."""

@@ -1,0 +1,158 @@
+"""`make bench-deploy`: a no-op apply of every role on six nodes, beside Ansible.
+
+Both keep the same state of a provisioned federation (`make up`). Rounds alternate, so that both
+meet the same noise; the table shows medians and the ratio. The floor is what any tool pays that logs in to every node:
+one SSH connection each, all at once, running `true`.
+"""
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from deploys import engine as engines
+from deploys import release as releases
+from deploys.context import NodeContext
+from inventory.home import Home, home_of
+from inventory.load import load
+from inventory.model import Federation, Role
+from tests.bench import ansible_peer
+from tests.bench.desired import Desired, desired
+
+ROUNDS = 5
+FEDCTL = Path(sys.executable).parent / "fedctl"
+RESULT = Path(__file__).parents[2] / "docs" / "benchmarks" / "deploy.md"
+
+
+def main() -> int:
+    """Measure, print the table, save it."""
+    federation = load()
+    home = home_of(federation.name)
+    require_converged()
+    wanted = recorded(federation, home)
+    with tempfile.TemporaryDirectory(prefix="federation-bench-") as folder:
+        project = Path(folder)
+        ansible_peer.write_project(project, federation, home, wanted)
+        first = ansible_peer.run(project)
+        if first.changed:
+            say(
+                f"note: Ansible changed {first.changed} things on its first run, then must be quiet"
+            )
+        times = measured(federation, home, project)
+    text = table(federation, wanted, times)
+    sys.stdout.write(text)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(text)
+    return 0
+
+
+def require_converged() -> None:
+    """Stop unless an apply would change nothing."""
+    plan = subprocess.run([str(FEDCTL), "plan"], capture_output=True, text=True, check=False)
+    if plan.returncode != 0:
+        raise SystemExit(f"make up first: `fedctl plan` exits {plan.returncode}\n{plan.stderr}")
+
+
+def recorded(federation: Federation, home: Home) -> dict[str, Desired]:
+    """The state of every node, from our own deploys."""
+    now = datetime.now(UTC)
+    release = releases.build(home)
+    engine = engines.build(home, federation)
+    return {
+        node.name: desired(
+            NodeContext(
+                federation, node, home, now, release, engine if node.has(Role.INFERENCE) else None
+            )
+        )
+        for node in federation.nodes
+    }
+
+
+def measured(federation: Federation, home: Home, project: Path) -> dict[str, list[float]]:
+    """Seconds of each round, by contestant."""
+    contestants: dict[str, Callable[[], None]] = {
+        "floor": lambda: log_in(federation, home),
+        "deploys": lambda: quietly([sys.executable, "-m", "deploys.run", "apply"]),
+        "fedctl": lambda: quietly([str(FEDCTL), "apply", "--yes"]),
+        "ansible": lambda: no_change(project),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(ROUNDS):
+        for name, contestant in contestants.items():
+            begun = time.perf_counter()
+            contestant()
+            times[name].append(time.perf_counter() - begun)
+            say(f"round {number + 1}/{ROUNDS} {name}: {times[name][-1]:.2f} s")
+    return times
+
+
+def log_in(federation: Federation, home: Home) -> None:
+    """One SSH connection to every node at once."""
+    running = [
+        subprocess.Popen(
+            [
+                "ssh", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={home.known_hosts}",
+                "-o", "StrictHostKeyChecking=yes", "-i", str(home.ssh_key),
+                "-p", str(node.ssh.port),
+                f"{federation.operator_user}@{node.address}", "true",
+            ]
+        )
+        for node in federation.nodes
+    ]  # fmt: skip
+    if any(process.wait() for process in running):
+        raise SystemExit("a node does not answer SSH")
+
+
+def quietly(command: list[str]) -> None:
+    """Run a command that must succeed."""
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def no_change(project: Path) -> None:
+    """One Ansible run, which must find nothing to do."""
+    done = ansible_peer.run(project)
+    if done.changed:
+        raise SystemExit(f"Ansible changed {done.changed} things in a no-op run")
+
+
+def table(federation: Federation, wanted: dict[str, Desired], times: dict[str, list[float]]) -> str:
+    """The result as a page of Markdown."""
+    titles = {
+        "floor": "floor: six SSH logins running `true`",
+        "deploys": "`python -m deploys.run apply`",
+        "fedctl": "`fedctl apply` (lock, run log and event included)",
+        "ansible": f"Ansible {version('ansible-core')} through ansible-runner, pipelining, 6 forks",
+    }
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    rows = "\n".join(
+        f"| {titles[name]} | {medians[name]:.2f} | {min(times[name]):.2f} | {max(times[name]):.2f} "
+        f"| {medians['ansible'] / medians[name]:.1f} |"
+        for name in titles
+    )
+    files = sum(len(one.files) for one in wanted.values())
+    units = sum(len(one.units) for one in wanted.values())
+    return f"""# A no-op apply of every role
+
+`make bench-deploy`, {datetime.now(UTC):%Y-%m-%d}, {platform.processor() or platform.machine()},
+{len(federation.nodes)} nodes on one computer, {ROUNDS} rounds in turn, seconds.
+Both tools keep the same {files} files and {units} running units, and both find nothing to change.
+
+| | median | best | worst | times faster than Ansible |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def say(text: str) -> None:
+    """One line for the person who waits."""
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
