@@ -11,6 +11,8 @@ from inventory.load import load
 from lab.lifecycle import clean, down, up
 from lab.status import status
 
+LOG = logging.getLogger("lab")
+
 
 class Plain:
     """Progress as log lines."""
@@ -20,11 +22,11 @@ class Plain:
         """Log the step and how long it took."""
         begun = time.monotonic()
         yield
-        logging.info("%s: %.1f s", title, time.monotonic() - begun)
+        LOG.info("%s: %.1f s", title, time.monotonic() - begun)
 
     def note(self, text: str) -> None:
         """Log the line."""
-        logging.info("  %s", text)
+        LOG.info("  %s", text)
 
 
 def main() -> None:
@@ -36,8 +38,8 @@ def main() -> None:
     if verb in ("up", "down", "clean"):
         {"up": up, "down": down, "clean": clean}[verb](federation, home, Plain())
     for node in status(federation, home):
-        logging.info("%s", node)
-    logging.info("ssh -i %s -o UserKnownHostsFile=%s root@ADDRESS", home.ssh_key, home.known_hosts)
+        LOG.info("%s", node)
+    LOG.info("ssh -i %s -o UserKnownHostsFile=%s root@ADDRESS", home.ssh_key, home.known_hosts)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def enter(federation: Federation, home: Home, node: Node, argv: Sequence[str]) -
     terminal = os.environ.get("TERM", "dumb")
     return (
         *("nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid"),
-        *("--cgroup", "--root", "--wd=/", "--"),
+        # The folder as the node has it: "/" would be this computer's.
+        *("--cgroup", "--root", f"--wd=/proc/{leader}/root", "--"),
         *("/usr/bin/env", "-i", *variables, f"TERM={terminal}"),
         *argv,
     )

@@ -8,13 +8,14 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from inventory.home import Home
 from inventory.model import Federation, Node
 from inventory.progress import Progress, Silent
 from lab import (
     archives,
-    contents,
     identity,
     links,
     lock,
@@ -29,9 +30,11 @@ from lab.names import folder_of, names_of
 from lab.process import leader_of
 from lab.status import answers_ssh, system_state
 
-SSH_WAIT_SECONDS = 60.0
+BOOT_SECONDS = 60.0
 POLL_SECONDS = 0.1
 FREE_BYTES = 1 << 30
+
+Result = TypeVar("Result")
 
 
 def up(federation: Federation, home: Home, progress: Progress | None = None) -> tuple[str, ...]:
@@ -42,7 +45,7 @@ def up(federation: Federation, home: Home, progress: Progress | None = None) -> 
     progress = progress or Silent()
     names_of(federation, home)
     requirements.check(federation)
-    with lock.held(home.lab / "lock", "lab up"):
+    with _locked(home, "lab up", wait_seconds=0.0):
         _require_space(home)
         with progress.phase("Root file system"):
             base = rootfs.ensure(home, progress)
@@ -53,6 +56,9 @@ def up(federation: Federation, home: Home, progress: Progress | None = None) -> 
         stopped = tuple(node for node in federation.nodes if not _healthy(home, node))
         with progress.phase(f"Machines ({len(federation.nodes)})"):
             _start(federation, home, stopped, base, progress)
+            for node in (node for node in federation.nodes if node not in stopped):
+                if not _is_up(federation, home, node):
+                    progress.note(f"{node.name} runs but does not answer SSH")
     return tuple(node.name for node in stopped)
 
 
@@ -63,7 +69,7 @@ def down(federation: Federation, home: Home, progress: Progress | None = None) -
     if not home.lab.exists():
         network.remove(federation, home)
         return ()
-    with lock.held(home.lab / "lock", "lab down"):
+    with _locked(home, "lab down"):
         return _down(federation, home, progress, gently=True)
 
 
@@ -74,7 +80,7 @@ def clean(federation: Federation, home: Home, progress: Progress | None = None) 
     if not home.lab.exists():
         network.remove(federation, home)
         return
-    with lock.held(home.lab / "lock", "lab clean"):
+    with _locked(home, "lab clean"):
         _down(federation, home, progress, gently=False)
         for node in federation.nodes:
             archives.forget(home, names.machine(node))
@@ -86,16 +92,19 @@ def boot(
     federation: Federation, home: Home, nodes: Sequence[Node], progress: Progress | None = None
 ) -> tuple[str, ...]:
     """Start those of `nodes` that are off; returns their names. The lab's network must be up."""
-    with lock.held(home.lab / "lock", "lab boot"):
+    names_of(federation, home)
+    with _locked(home, "lab boot"):
+        _require_network(federation, home)
         off = tuple(node for node in nodes if not _healthy(home, node))
-        _start_in_network(federation, home, off, progress or Silent())
+        base = rootfs.ensure(home, progress or Silent())
+        _start(federation, home, off, base, progress or Silent())
     return tuple(node.name for node in off)
 
 
 def kill(federation: Federation, home: Home, nodes: Sequence[Node]) -> tuple[str, ...]:
     """Cut the power of `nodes`: every process ends at once. Returns those that were running."""
     names_of(federation, home)
-    with lock.held(home.lab / "lock", "lab kill"):
+    with _locked(home, "lab kill"):
         alive = tuple(node for node in nodes if machine.running(home, node))
         _each(alive, lambda node: machine.power_cut(federation, home, node))
     return tuple(node.name for node in alive)
@@ -105,18 +114,24 @@ def reset(
     federation: Federation, home: Home, nodes: Sequence[Node], progress: Progress | None = None
 ) -> None:
     """Put `nodes` back to bare machines with new host keys (pinned), and boot them."""
-    with lock.held(home.lab / "lock", "lab reset"):
+    names_of(federation, home)
+    with _locked(home, "lab reset"):
+        _require_network(federation, home)
+        base = rootfs.ensure(home, progress or Silent())
         for node in nodes:
-            _wipe(federation, home, node)
-        _start_in_network(federation, home, nodes, progress or Silent())
+            disk.wipe(federation, home, node)
+        _start(federation, home, nodes, base, progress or Silent())
 
 
-def _start_in_network(
-    federation: Federation, home: Home, nodes: Sequence[Node], progress: Progress
-) -> None:
-    if nodes and not network.present(federation, home):
+def _locked(
+    home: Home, purpose: str, *, wait_seconds: float = lock.PATIENCE_SECONDS
+) -> AbstractContextManager[None]:
+    return lock.held(home.lab / lock.NAME, purpose, wait_seconds=wait_seconds)
+
+
+def _require_network(federation: Federation, home: Home) -> None:
+    if not network.present(federation, home):
         raise LabError(f"the lab {federation.name} is down: fedctl lab up")
-    _start(federation, home, nodes, rootfs.ensure(home, progress), progress)
 
 
 def _start(
@@ -126,55 +141,45 @@ def _start(
     for node in nodes:
         if machine.running(home, node):
             machine.power_cut(federation, home, node)
-        _assemble(federation, home, node, base, progress)
+        disk.assemble(federation, home, node, base, progress)
     identity.pin_host_keys(federation, home)
     for node in nodes:
         machine.start(federation, home, node)
-    failures = [text for text in _each(nodes, lambda node: _await(home, node)) if text]
+    failures = _await(federation, home, nodes)
     for node in nodes:
         state = system_state(federation, home, node)
         if state not in ("running", "starting", "initializing", ""):
             progress.note(f"{node.name} is {state}: fedctl lab exec {node.name} systemctl --failed")
     if failures:
-        failed = [node.name for node in nodes if any(node.name in text for text in failures)]
-        raise BootFailed(failed, "\n".join(failures))
+        raise BootFailed(tuple(failures), "\n".join(failures.values()))
 
 
-def _assemble(
-    federation: Federation, home: Home, node: Node, base: str, progress: Progress
-) -> None:
-    """Mount the node's root file system, made from `base` when it has none."""
-    names, folder = names_of(federation, home), folder_of(home, node)
-    mounts.unmount(folder.mount)
-    made_from = folder.base.read_text().strip() if folder.base.exists() else ""
-    if made_from and not rootfs.path_of(home, made_from).is_dir():
-        progress.note(f"{node.name} is made anew: the root file system it was made from is gone")
-        made_from = ""
-    if not made_from:
-        # Without its birth certificate whatever is there is a half-made node.
-        for leftover in (folder.upper, folder.work):
-            mounts.remove_tree(leftover)
-    lower = rootfs.path_of(home, made_from or base)
-    mounts.mount_overlay(lower, folder.upper, folder.work, folder.mount)
-    archives.prepare(home, names.machine(node))
-    if not made_from:
-        contents.write(federation, home, names, node)
-        folder.base.write_text(f"{base}\n")
+def _await(federation: Federation, home: Home, nodes: Sequence[Node]) -> dict[str, str]:
+    """Wait until every node greets over SSH; node -> what to tell the person where one did not."""
+    failures: dict[str, str] = {}
+    waiting = list(nodes)
+    deadline = time.monotonic() + BOOT_SECONDS
+    while waiting:
+        answers = _each(waiting, lambda node: _is_up(federation, home, node))
+        waiting = [node for node, answer in zip(waiting, answers, strict=True) if not answer]
+        for node in tuple(waiting):
+            console = folder_of(home, node).console
+            if not machine.running(home, node):
+                failures[node.name] = f"{node.name} ended while booting; its console: {console}"
+                waiting.remove(node)
+            elif time.monotonic() > deadline:
+                text = f"{node.name}: no SSH after {BOOT_SECONDS:.0f} s; its console: {console}"
+                failures[node.name] = text
+                waiting.remove(node)
+        time.sleep(POLL_SECONDS if waiting else 0)
+    return failures
 
 
-def _await(home: Home, node: Node) -> str:
-    """Wait until the node greets; "" or what to tell the person."""
-    folder = folder_of(home, node)
-    deadline = time.monotonic() + SSH_WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if answers_ssh(node):
-            return ""
-        if not machine.running(home, node):
-            return f"{node.name} ended while booting; its console: {folder.console}"
-        time.sleep(POLL_SECONDS)
-    if any(node.name in names and len(names) == 1 for names in links.cuts(home)):
-        return ""  # nobody can reach a node that is cut off, and that was asked for
-    return f"{node.name}: no SSH after {SSH_WAIT_SECONDS:.0f} s; its console: {folder.console}"
+def _is_up(federation: Federation, home: Home, node: Node) -> bool:
+    """Whether the node is ready to be worked with, as far as its network lets anyone see."""
+    if links.isolated(home, node):
+        return system_state(federation, home, node) in ("running", "degraded")
+    return answers_ssh(node)
 
 
 def _healthy(home: Home, node: Node) -> bool:
@@ -187,9 +192,11 @@ def _down(
     federation: Federation, home: Home, progress: Progress, *, gently: bool
 ) -> tuple[str, ...]:
     alive = tuple(node for node in federation.nodes if machine.running(home, node))
-    stop: Callable[..., object] = machine.power_off if gently else machine.power_cut
     with progress.phase(f"Machines ({len(alive)})"):
-        _each(alive, lambda node: stop(federation, home, node))
+        if gently:
+            _each(alive, lambda node: machine.power_off(federation, home, node))
+        else:
+            _each(alive, lambda node: machine.power_cut(federation, home, node))
         for node in federation.nodes:
             mounts.unmount(folder_of(home, node).mount)
     with progress.phase("Network"):
@@ -198,25 +205,13 @@ def _down(
     return tuple(node.name for node in alive)
 
 
-def _wipe(federation: Federation, home: Home, node: Node) -> None:
-    folder = folder_of(home, node)
-    if machine.running(home, node):
-        machine.power_cut(federation, home, node)
-    mounts.unmount(folder.mount)
-    folder.base.unlink(missing_ok=True)
-    folder.host_key.unlink(missing_ok=True)
-    for leftover in (folder.upper, folder.work):
-        mounts.remove_tree(leftover)
-    archives.forget(home, names_of(federation, home).machine(node))
-
-
-def _each(nodes: Sequence[Node], act: Callable[[Node], object]) -> list[str]:
+def _each(nodes: Sequence[Node], act: Callable[[Node], Result]) -> list[Result]:
     """`act` on all nodes at once; the first failure is raised after all have ended."""
     if not nodes:
         return []
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         futures = [pool.submit(act, node) for node in nodes]
-    return [str(future.result() or "") for future in futures]
+    return [future.result() for future in futures]
 
 
 def _require_space(home: Home) -> None:

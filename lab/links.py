@@ -7,10 +7,12 @@ The list of cuts is a file; the table is always written whole from it.
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from inventory.home import Home
 from inventory.model import Federation, Node
+from lab import lock
 from lab.command import run
 from lab.errors import LabError, NotOurs
 from lab.names import Names, names_of
@@ -20,22 +22,29 @@ Cut = tuple[str, ...]  # one node's name, or two in inventory order
 
 
 def cut(federation: Federation, home: Home, node: Node, other: Node | None = None) -> None:
-    """Take `node` off the network (this computer included), or `node` and `other` off each other."""
+    """Take `node` off the network (this computer included), or the two off each other."""
     wanted = _cut(federation, node, other)
-    _apply(federation, home, tuple(dict.fromkeys((*cuts(home), wanted))))
+    with _locked(federation, home, "lab cut"):
+        _apply(federation, home, tuple(dict.fromkeys((*cuts(home), wanted))))
 
 
 def heal(
     federation: Federation, home: Home, node: Node | None = None, other: Node | None = None
 ) -> None:
     """Undo a cut: of one node (its pairs too), of one pair, or, with no node, every one."""
-    if node is None:
-        remaining: tuple[Cut, ...] = ()
-    elif other is None:
-        remaining = tuple(c for c in cuts(home) if node.name not in c)
-    else:
-        remaining = tuple(c for c in cuts(home) if c != _cut(federation, node, other))
-    _apply(federation, home, remaining)
+    with _locked(federation, home, "lab heal"):
+        if node is None:
+            remaining: tuple[Cut, ...] = ()
+        elif other is None:
+            remaining = tuple(c for c in cuts(home) if node.name not in c)
+        else:
+            remaining = tuple(c for c in cuts(home) if c != _cut(federation, node, other))
+        _apply(federation, home, remaining)
+
+
+def isolated(home: Home, node: Node) -> bool:
+    """Whether `node` is cut off from everything, this computer included."""
+    return (node.name,) in cuts(home)
 
 
 def cuts(home: Home) -> tuple[Cut, ...]:
@@ -83,6 +92,11 @@ delete {table}
 {leaving}    }}
 }}
 """
+
+
+def _locked(federation: Federation, home: Home, purpose: str) -> AbstractContextManager[None]:
+    names_of(federation, home)  # refuses a site
+    return lock.held(home.lab / lock.NAME, purpose, wait_seconds=lock.PATIENCE_SECONDS)
 
 
 def _apply(federation: Federation, home: Home, wanted: tuple[Cut, ...]) -> None:

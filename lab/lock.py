@@ -12,7 +12,9 @@ from pathlib import Path
 
 from lab.errors import LabBusy
 
+NAME = "lock"
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 20.0  # for short changes, which may well wait for each other
 
 
 @contextmanager
@@ -21,15 +23,31 @@ def held(path: Path, purpose: str, *, wait_seconds: float = 0.0) -> Iterator[Non
 
     Raises LabBusy, naming the holder, when it is not free within `wait_seconds`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + wait_seconds
+    descriptor = _open(path)
     try:
-        _acquire(descriptor, path, time.monotonic() + wait_seconds)
+        _acquire(descriptor, path, deadline)
+        while not _still_there(descriptor, path):  # its folder was removed while we waited
+            os.close(descriptor)
+            descriptor = _open(path)
+            _acquire(descriptor, path, deadline)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}: {purpose}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(descriptor: int, path: Path, deadline: float) -> None:

@@ -115,7 +115,7 @@ def _ended(process: Process, number: int, deadline: float) -> bool:
 
 
 def _group_folders(name: str) -> list[Path]:
-    """Where the machine's groups are: in systemd's own tree and, mixed or alone, the unified one."""
+    """The machine's groups: in the unified tree, or (mixed) in systemd's own and the unified."""
     trees = (
         [CGROUP] if (CGROUP / "cgroup.procs").exists() else [CGROUP / "systemd", CGROUP / "unified"]
     )

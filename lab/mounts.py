@@ -60,7 +60,7 @@ def unmount(point: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete `folder`; refuses while anything is mounted in it, so that a mount is never emptied."""
+    """Delete `folder`; refuses while anything is mounted in it: a mount is never emptied."""
     if any(p.is_relative_to(folder) for p in parse_mountinfo(MOUNTINFO.read_text())):
         raise StillThere(f"{folder} has something mounted in it: umount that first")
     if folder.exists():

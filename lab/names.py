@@ -15,6 +15,7 @@ from inventory.model import Federation, Node
 from lab.errors import NotALab
 
 INTERFACE_MAX = 15
+MARK_PREFIX = "federation lab "
 MACHINE_MAX = INTERFACE_MAX - len("vb-")
 
 
@@ -40,7 +41,7 @@ class Names:
     @property
     def mark(self) -> str:
         """What our bridge and tables carry: no quotes, at most 120 characters."""
-        return f"federation lab {self.lab} {self.tag} {self.folder}"[:120]
+        return f"{MARK_PREFIX}{self.lab} {self.tag} {self.folder}"[:120]
 
     def machine(self, node: Node) -> str:
         """The machine's name, unique on this computer: `TAG-NODE`, at most 12 characters."""

@@ -2,7 +2,7 @@
 
 The bridge carries our mark as its alias and the tables carry it as their comment; whatever has our
 name without our mark belongs to someone else and is refused, never changed. Two kernel settings may
-have to be raised; their old values are kept in a file and put back by `down`.
+have to be raised; their old values are kept in /run and put back when the last lab goes down.
 """
 
 import json
@@ -16,8 +16,10 @@ from inventory.home import Home
 from inventory.model import Federation
 from lab.command import run, succeeds
 from lab.errors import CommandFailed, NotOurs
-from lab.names import Names, gateway_of, names_of
+from lab.names import MARK_PREFIX, Names, gateway_of, names_of
 
+# In /run, as the settings themselves: both are gone after a restart of this computer.
+SAVED = Path("/run/federation-operator/kernel-settings.json")
 COMMENT = re.compile(r'^\tcomment "(.*)"$', re.MULTILINE)
 
 
@@ -31,7 +33,7 @@ class Setting:
 
 SETTINGS = (
     Setting(Path("/proc/sys/net/ipv4/ip_forward"), 1),
-    # Every systemd in a lab counts against root's limit on this computer: 128 is six machines' worth.
+    # Every systemd in a lab counts against root's limit on this computer, often only 128.
     Setting(Path("/proc/sys/fs/inotify/max_user_instances"), 1024),
 )
 
@@ -41,14 +43,13 @@ def ensure(federation: Federation, home: Home) -> None:
     names = names_of(federation, home)
     _refuse_foreign(federation, names)
     if not _link(names.bridge):
-        run(("ip", "link", "add", names.bridge, "type", "bridge"))
-        run(("ip", "link", "set", names.bridge, "alias", names.mark))
+        _add_bridge(names)
     address = gateway_of(federation)
     if str(address) not in _addresses(names.bridge):
         run(("ip", "address", "add", str(address), "dev", names.bridge))
     run(("ip", "link", "set", names.bridge, "up"))
     run(("nft", "-f", "-"), text_in=nat_rules(names, federation.network.subnet))
-    _raise_settings(home)
+    _raise_settings()
 
 
 def remove(federation: Federation, home: Home) -> None:
@@ -59,7 +60,7 @@ def remove(federation: Federation, home: Home) -> None:
     for family in ("inet", "bridge"):
         if table_mark(family, names.table) == names.mark:
             run(("nft", "delete", "table", family, names.table))
-    _restore_settings(home)
+    _restore_settings()
 
 
 def present(federation: Federation, home: Home) -> bool:
@@ -138,6 +139,18 @@ def _refuse_foreign(federation: Federation, names: Names) -> None:
             )
 
 
+def _add_bridge(names: Names) -> None:
+    """Make the bridge under a passing name; it gets its own once it carries our mark."""
+    passing = f"fedtmp-{names.tag}"
+    if _link(passing):
+        run(("ip", "link", "delete", passing))
+    # A fixed hardware address: else it follows the ports, and nodes lose us when one leaves.
+    hardware = ":".join(("02", *(names.tag[i : i + 2] for i in range(0, 8, 2)), "01"))
+    run(("ip", "link", "add", passing, "address", hardware, "type", "bridge"))
+    run(("ip", "link", "set", passing, "alias", names.mark))
+    run(("ip", "link", "set", passing, "name", names.bridge))
+
+
 def _is_our_bridge(names: Names) -> bool:
     return _link(names.bridge).get("ifalias") == names.mark
 
@@ -154,30 +167,25 @@ def _addresses(name: str) -> list[str]:
     return [f"{i['local']}/{i['prefixlen']}" for i in links[0]["addr_info"]]
 
 
-def _raise_settings(home: Home) -> None:
-    saved_path = _saved(home)
-    saved = json.loads(saved_path.read_text()) if saved_path.exists() else {}
+def _raise_settings() -> None:
+    saved = json.loads(SAVED.read_text()) if SAVED.exists() else {}
     for setting in SETTINGS:
         current = int(setting.path.read_text())
         if current < setting.least:
             saved.setdefault(str(setting.path), current)
             # Recorded before it is changed: an interrupted run can still be undone.
-            saved_path.write_text(json.dumps(saved))
+            SAVED.parent.mkdir(parents=True, exist_ok=True)
+            SAVED.write_text(json.dumps(saved))
             setting.path.write_text(str(setting.least))
 
 
-def _restore_settings(home: Home) -> None:
+def _restore_settings() -> None:
     """Put the old values back, unless another lab here still needs the new ones."""
-    saved_path = _saved(home)
-    if not saved_path.exists():
+    if not SAVED.exists():
         return
     links = json.loads(run(("ip", "-json", "link", "show", "type", "bridge")))
-    if any(link.get("ifalias", "").startswith("federation lab ") for link in links):
+    if any(link.get("ifalias", "").startswith(MARK_PREFIX) for link in links):
         return
-    for path, value in json.loads(saved_path.read_text()).items():
+    for path, value in json.loads(SAVED.read_text()).items():
         Path(path).write_text(str(value))
-    saved_path.unlink()
-
-
-def _saved(home: Home) -> Path:
-    return home.lab / "kernel-settings.json"
+    SAVED.unlink()

@@ -24,6 +24,8 @@ PACKAGE_OF_COMMAND = {
     "nft": "nftables",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
     "mount": "mount",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
@@ -125,7 +127,7 @@ def _privileges() -> list[Missing]:
     if os.geteuid() != 0:
         return [Missing("root (machines, bridges and mounts need it)", "run the command as root")]
     unshare = ("unshare", "--mount", "--net", "true")
-    if shutil.which("unshare", path=SYSTEM_PATH) and not succeeds(unshare):
+    if shutil.which("unshare", path=environment()["PATH"]) and not succeeds(unshare):
         remedy = "use a virtual or real machine, or a container with full privileges"
         return [Missing("the right to make namespaces (root here is confined)", remedy)]
     return []

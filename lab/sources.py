@@ -35,7 +35,7 @@ class Source:
 
 def parse_deb822(text: str) -> tuple[Source, ...]:
     """Debian's sources in the text of a `.sources` file."""
-    found = []
+    found: list[Source] = []
     for stanza in re.split(r"\n[ \t]*\n", text):
         fields: dict[str, str] = {}
         key = ""
@@ -59,7 +59,7 @@ def parse_deb822(text: str) -> tuple[Source, ...]:
 
 def parse_one_line(text: str) -> tuple[Source, ...]:
     """Debian's sources in the text of a `.list` file."""
-    found = []
+    found: list[Source] = []
     for line in text.splitlines():
         match = ONE_LINE.match(line.split("#", 1)[0].strip())
         if match is None:
