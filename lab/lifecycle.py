@@ -16,6 +16,7 @@ from inventory.model import Federation, Node
 from inventory.progress import Progress, Silent
 from lab import (
     archives,
+    disk,
     identity,
     links,
     lock,
