@@ -198,14 +198,11 @@ class Worker:
             failure = OperationFailed(evaluation.host.connector.failure)  # type: ignore[attr-defined]
         lost = failure is not None and failure.kind is FailureKind.LOST
         if guard is not None and (succeeded or lost):
-            new = confirm(self.context, guard[0], guard[1], self.emit, begun)
-            if lost:
-                self.close()
-                self._session = new
-                evaluation.host.connector.session = new  # type: ignore[attr-defined]
+            try:
+                self._go_on_with(confirm(self.context, *guard, self.emit, begun), evaluation)
                 failure = None
-            else:
-                new.close()
+            except NodeError as error:
+                failure = error
         if failure is not None:
             self._tell(role, operation, Result.FAILED, begun, evaluation, str(failure))
             place = f"{role.name}, {operation.name}"
@@ -213,6 +210,12 @@ class Worker:
         result = Result.CHANGED if changed else Result.UNCHANGED
         self._tell(role, operation, result, begun, evaluation)
         return changed
+
+    def _go_on_with(self, session: Session, evaluation: Evaluation) -> None:
+        """Leave the old session for this newer one."""
+        self.close()
+        self._session = session
+        evaluation.host.connector.session = session  # type: ignore[attr-defined]
 
     def _tell(
         self,
