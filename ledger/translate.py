@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from ledger.errors import Conflict, Forbidden, LedgerError, OutcomeUnknown, Rejected, Unavailable
 
@@ -24,8 +23,6 @@ def translated(*, writing: bool) -> Iterator[None]:
     """Raise LedgerErrors for what psycopg raises inside; `writing` says a change is being sent."""
     try:
         yield
-    except (PoolTimeout, PoolClosed, TooManyRequests) as error:
-        raise Unavailable(f"no connection to the ledger: {error}") from error
     except psycopg.Error as error:
         raise _ours(error, writing=writing) from error
 

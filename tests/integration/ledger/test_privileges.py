@@ -1,0 +1,276 @@
+"""Each role tries everything it must not be able to do, on the real server.
+
+The same attempts are made for every role; a table says which few may succeed. History (events,
+finished audit rows, keys) withstands the owner and the superuser as well, until they drop the
+triggers first: against that only witnesses help.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from ledger.connect import Connection, connect, connect_dsn
+from ledger.event import Event
+from ledger.events import append
+from ledger.identifiers import new_id
+from ledger.keys import issue, revoke
+from ledger.requests import (
+    Outcome,
+    RequestIntent,
+    RequestOutcome,
+    complete_request,
+    open_request,
+)
+from tests.support.postgres import Server
+from trust.apikeys import Pepper
+
+PEPPER = Pepper.parse("cd" * 32)
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+KEY = "'0123456789a'"
+COLUMNS = "id, name, digest, pepper_version, scopes, created_by"
+VALUES = f"{KEY}, 'x', sha256('x'), 1, '{{chat}}', 'x'"
+
+# Attempt: SQL, and the roles for which it may succeed.
+ATTEMPTS: dict[str, tuple[str, set[str]]] = {
+    "read digests": ("SELECT digest FROM ledger.api_keys", {"gateway", "owner"}),
+    "read who issued keys": ("SELECT created_by FROM ledger.api_keys", {"operator", "owner"}),
+    "read all of a key": ("SELECT * FROM ledger.api_keys", {"owner"}),
+    "add a key": (
+        f"INSERT INTO ledger.api_keys ({COLUMNS}) VALUES ({VALUES})",  # noqa: S608
+        {"operator", "owner"},
+    ),
+    "add a key of another date": (
+        f"INSERT INTO ledger.api_keys ({COLUMNS}, created_at) VALUES ({VALUES}, '2001-01-01')",  # noqa: S608
+        {"owner"},
+    ),
+    "rename a key": ("UPDATE ledger.api_keys SET name = 'y'", set()),
+    "widen a key": ("UPDATE ledger.api_keys SET scopes = '{admin}'", set()),
+    "give a key to somebody else": ("UPDATE ledger.api_keys SET digest = sha256('y')", set()),
+    "let a key live longer": ("UPDATE ledger.api_keys SET expires_at = NULL", set()),
+    "bring back a revoked key": (
+        "UPDATE ledger.api_keys SET revoked_at = NULL, revoked_by = NULL, revoked_reason = NULL"
+        " WHERE revoked_at IS NOT NULL",
+        set(),
+    ),
+    "rewrite why a key was revoked": (
+        "UPDATE ledger.api_keys SET revoked_reason = 'y' WHERE revoked_at IS NOT NULL",
+        set(),
+    ),
+    "revoke and rename in one": (
+        "UPDATE ledger.api_keys SET name = 'y', revoked_at = now(), revoked_by = 'x',"
+        " revoked_reason = 'x' WHERE revoked_at IS NULL",
+        set(),
+    ),
+    "revoke without saying who": (
+        "UPDATE ledger.api_keys SET revoked_at = now() WHERE revoked_at IS NULL",
+        set(),
+    ),
+    "delete keys": ("DELETE FROM ledger.api_keys", set()),
+    "truncate keys": ("TRUNCATE ledger.api_keys CASCADE", set()),
+    "read the audit": ("SELECT * FROM ledger.requests", {"operator", "owner"}),
+    "write the audit directly": (
+        "INSERT INTO ledger.requests (id, key_id, node, model, stream, started_at)"
+        " SELECT gen_random_uuid(), id, 'n', 'm', false, now() FROM ledger.api_keys LIMIT 1",
+        {"owner"},
+    ),
+    "change a finished audit row": (
+        "UPDATE ledger.requests SET completion_tokens = 0 WHERE completed_at IS NOT NULL",
+        set(),
+    ),
+    "reopen a finished audit row": (
+        "UPDATE ledger.requests SET completed_at = NULL, outcome = NULL, duration_ms = NULL,"
+        " status = NULL WHERE completed_at IS NOT NULL",
+        set(),
+    ),
+    "put an open audit row on another key": (
+        "UPDATE ledger.requests SET model = 'other' WHERE completed_at IS NULL",
+        set(),
+    ),
+    "complete and change an audit row in one": (
+        "UPDATE ledger.requests SET model = 'other', outcome = 'lost', completed_at = now(),"
+        " duration_ms = 1 WHERE completed_at IS NULL",
+        set(),
+    ),
+    "delete audit rows": ("DELETE FROM ledger.requests", set()),
+    "truncate the audit": ("TRUNCATE ledger.requests", set()),
+    "read events": ("SELECT body FROM ledger.events", {"operator", "owner"}),
+    "write an event past the function": (
+        "INSERT INTO ledger.events (id, time, node, actor, kind, subject, data, body)"
+        " VALUES (gen_random_uuid(), now(), 'n', 'a', 'k', 's', '{}', 'x')",
+        {"owner"},
+    ),
+    "change events": ("UPDATE ledger.events SET actor = 'somebody else'", set()),
+    "change an event's bytes": ("UPDATE ledger.events SET body = 'x'", set()),
+    "delete events": ("DELETE FROM ledger.events", set()),
+    "delete no event at all": ("DELETE FROM ledger.events WHERE false", set()),
+    "truncate events": ("TRUNCATE ledger.events", set()),
+    "append a forged event": (
+        """SELECT ledger.append_event('{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time":"""
+        """"2026-01-01T00:00:00Z","node":"n","actor":"a","kind":"k","subject":"s","data":{}}')""",
+        {"operator", "owner"},
+    ),
+    "open a request": (
+        "SELECT ledger.open_request(gen_random_uuid(), min(id), 'n', 'm', false, now())"
+        " FROM ledger.api_keys",
+        {"gateway", "owner"},
+    ),
+    "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
+    "forget a migration": ("DELETE FROM ledger.migrations", {"owner"}),
+    "switch triggers off": ("ALTER TABLE ledger.events DISABLE TRIGGER ALL", {"owner"}),
+    "skip triggers": ("SET session_replication_role = replica", set()),
+    "drop the events": ("DROP TABLE ledger.events", {"owner"}),
+    "replace a trigger's function": (
+        "CREATE OR REPLACE FUNCTION ledger.refuse() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'",
+        {"owner"},
+    ),
+    "make a table": ("CREATE TABLE ledger.mine (x int)", {"owner"}),
+    "make a table in public": ("CREATE TABLE public.mine (x int)", set()),
+    "make a schema": ("CREATE SCHEMA mine", {"owner"}),
+    "make a temporary table": ("CREATE TEMP TABLE mine (x int)", {"owner"}),
+    "make a role": ("CREATE ROLE mine", set()),
+    "become the owner": ("SET ROLE fedledger", {"owner"}),
+    "become the superuser": ("SET ROLE postgres", set()),
+    "become the operator": ("SET ROLE fed_operator", {"operator"}),
+    "grant oneself": ("GRANT fedledger TO CURRENT_USER", set()),
+    "read passwords": ("SELECT * FROM pg_authid", set()),
+    "run a program": ("COPY (SELECT 1) TO PROGRAM 'true'", set()),
+    "read a file": ("SELECT pg_read_file('/etc/passwd')", set()),
+    "write a file": ("COPY (SELECT 1) TO '/tmp/mine'", set()),
+    "load a language": ("CREATE EXTENSION plpython3u", set()),
+}
+
+
+@pytest_asyncio.fixture
+async def filled(
+    gateway: Connection, operator: Connection, database: Server
+) -> AsyncIterator[Server]:
+    """Two keys (one revoked), two requests (one open), one event."""
+    keys = []
+    for name in ("one", "two"):
+        key, _ = await issue(
+            operator, PEPPER, name=name, scopes=["chat"], models=None, expires_at=None, actor="t"
+        )
+        keys.append(key.id)
+    await revoke(operator, keys[1], reason="lost", actor="t")
+    for done in (True, False):
+        intent = RequestIntent(new_id(), keys[0], "anode", "m", False, NOW)
+        await open_request(gateway, intent)
+        if done:
+            end = RequestOutcome(Outcome.ANSWERED, NOW, 12, 200, 3, 4, 5)
+            await complete_request(gateway, intent.id, end)
+    event = Event(new_id(), NOW, "anode", "t", "test.made", "x", {"n": 1})
+    await append(operator, event)
+    yield database
+
+
+def connection_for(server: Server, role: str) -> str:
+    if role in ("gateway", "operator"):
+        return server.settings(role).conninfo()
+    return server.dsn({"owner": "fedledger", "metrics": "fed_metrics"}[role])
+
+
+HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
+    SELECT to_jsonb(k) FROM ledger.api_keys k UNION ALL SELECT to_jsonb(r) FROM ledger.requests r
+    UNION ALL SELECT to_jsonb(e) FROM ledger.events e) AS all_rows (x)"""
+
+
+@pytest.mark.parametrize("role", ["gateway", "operator", "metrics", "owner"])
+async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None:
+    surprises = []
+    history = filled.psql(HISTORY, "federation")
+    async with await connect_dsn(connection_for(filled, role)) as connection:
+        for attempt, (sql, permitted) in ATTEMPTS.items():
+            try:
+                async with connection.transaction(force_rollback=True):
+                    await connection.execute(sql)
+                succeeded = True
+            except psycopg.Error as error:
+                succeeded = False
+                assert error.sqlstate is not None, (attempt, error)
+                # Refused by privilege or by a check, never by a mistake in the attempt itself.
+                fine = ("42501", "23514", "55P02", "0A000", "42P17")
+                if not error.sqlstate.startswith(fine):
+                    surprises.append(f"{attempt}: {error.sqlstate} {error}")
+            if succeeded != (role in permitted):
+                surprises.append(f"{attempt}: {'succeeded' if succeeded else 'refused'}")
+    assert surprises == []
+    assert filled.psql(HISTORY, "federation") == history
+
+
+SUPERUSER_REFUSED = [
+    "rename a key",
+    "bring back a revoked key",
+    "rewrite why a key was revoked",
+    "delete keys",
+    "truncate keys",
+    "change a finished audit row",
+    "reopen a finished audit row",
+    "put an open audit row on another key",
+    "delete audit rows",
+    "truncate the audit",
+    "change events",
+    "change an event's bytes",
+    "delete events",
+    "truncate events",
+]
+
+
+async def test_triggers_stop_the_superuser_too(filled: Server, superuser: Connection) -> None:
+    for attempt in SUPERUSER_REFUSED:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"refused|revoked|complete"):
+            await superuser.execute(ATTEMPTS[attempt][0])
+
+
+async def test_a_role_cannot_end_anothers_session_nor_change_the_server(
+    filled: Server, superuser: Connection
+) -> None:
+    for role in ("gateway", "operator"):
+        async with await connect(filled.settings(role)) as connection:
+            pid = superuser.info.backend_pid
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute("ALTER SYSTEM SET fsync = off")
+    await superuser.execute("SELECT 1")
+
+
+async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Connection) -> None:
+    """Each has a fixed search path, temporary objects last, and PUBLIC may run none of ours."""
+    cursor = await superuser.execute(
+        "SELECT proname, prosecdef, proconfig, proacl::text FROM pg_proc"
+        " WHERE pronamespace = 'ledger'::regnamespace"
+    )
+    rows = await cursor.fetchall()
+    assert {row["proname"] for row in rows if row["prosecdef"]} == {
+        "open_request",
+        "complete_request",
+        "append_event",
+    }
+    for row in rows:
+        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"], row
+        assert row["proacl"] is not None, row  # null would mean: everybody
+        assert "{=" not in row["proacl"], row
+        assert ",=" not in row["proacl"], row
+
+
+async def test_nothing_in_our_schema_is_open_to_everybody(superuser: Connection) -> None:
+    cursor = await superuser.execute(
+        "SELECT relname FROM pg_class, aclexplode(relacl) WHERE grantee = 0"
+        " AND relnamespace = 'ledger'::regnamespace"
+        " UNION ALL SELECT nspname FROM pg_namespace, aclexplode(nspacl)"
+        " WHERE grantee = 0 AND nspname IN ('ledger', 'public')"
+    )
+    assert await cursor.fetchall() == []
+
+
+async def test_the_metrics_role_reads_statistics(database: Server) -> None:
+    async with await connect_dsn(database.dsn("fed_metrics")) as connection:
+        await connection.execute("SELECT * FROM pg_stat_activity")
+        await connection.execute("SELECT pg_database_size('federation')")
+        for table in ("api_keys", "requests", "events"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(f"SELECT * FROM ledger.{table}")  # noqa: S608
