@@ -1,0 +1,1 @@
+"""What must hold across packages: units, paths, imports, documents."""
