@@ -1,0 +1,30 @@
+"""Which systemd units a Linux node runs, by role: one table for deploys, status and health.
+
+Pure names; how a unit is installed is the deploy's business.
+"""
+
+from inventory.model import Node, Platform, Role
+
+# The machine's own, without which nobody gets in or out or knows the time.
+SYSTEM = ("ssh.service", "nftables.service", "chrony.service")
+EVERYWHERE = ("federation-node-exporter.service", "federation-exporter.service")
+BY_ROLE = {
+    Role.DATA: ("federation-postgres.service", "federation-postgres-exporter.service"),
+    Role.INFERENCE: ("federation-inference.service",),
+    Role.GATEWAY: ("federation-gateway.service",),
+    Role.MONITORING: ("federation-prometheus.service", "federation-alertmanager.service"),
+}
+
+
+def services(node: Node) -> tuple[str, ...]:
+    """Our units on `node`, in the order of the roles above; none where systemd does not run."""
+    if node.platform is not Platform.DEBIAN:
+        return ()
+    roles = [unit for role, units in BY_ROLE.items() if node.has(role) for unit in units]
+    return (*EVERYWHERE, *roles)
+
+
+def expected(node: Node) -> tuple[str, ...]:
+    """Every unit that must be active on `node`: ours and the machine's own."""
+    ours = services(node)
+    return (*SYSTEM, *ours) if ours else ()
