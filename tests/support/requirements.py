@@ -17,6 +17,8 @@ NEEDED = {
     "postgresql-15": Path("/usr/lib/postgresql/15/bin/initdb"),
     "prometheus": Path("/usr/bin/promtool"),
     "prometheus-alertmanager": Path("/usr/bin/amtool"),
+    "prometheus-node-exporter": Path("/usr/bin/prometheus-node-exporter"),
+    "prometheus-postgres-exporter": Path("/usr/bin/prometheus-postgres-exporter"),
     "nftables": Path("/usr/sbin/nft"),
     "openssl": Path("/usr/bin/openssl"),
     "openssh-client": Path("/usr/bin/ssh"),
