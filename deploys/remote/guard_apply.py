@@ -45,8 +45,9 @@ def main(argument: Any) -> None:
             stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.run(["sh", undo], check=False, **quiet)
+            subprocess.run(
+                ["sh", undo], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             said = done.stdout.decode(errors="replace").strip()
             raise SystemExit(f"refused, the old state is back: {argument[step]}: {said}")
     write(os.path.join(folder, "applied"), b"", 0o600, 0, 0)

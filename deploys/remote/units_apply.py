@@ -2,8 +2,8 @@
 
 Argument: {"daemon_reload": BOOL, "mask": [...], "unmask": [...], "enable": [...], "disable": [...],
 "stop": [...], "start": [[VERB, UNIT], ...], "settle_seconds": N, "timeout_seconds": N}. VERB is
-start, restart or reload. A service must still be active `settle_seconds` after it started: one that
-dies at once is a failure now, not a surprise later.
+start, restart or reload. A service must still be active `settle_seconds` after it started, unless
+systemd knows when it is ready: one that dies at once is a failure now, not a surprise later.
 """
 
 import subprocess
@@ -35,18 +35,20 @@ def main(argument: Any) -> None:
 
 def settled(units: Any, seconds: float) -> None:
     services = [unit for unit in units if unit.endswith(".service")]
-    if not services:
-        return
-    time.sleep(seconds)
+    # Of these types systemd knows no more than that the program was started.
+    if any(shown(unit)["Type"] in ("simple", "exec", "idle") for unit in services):
+        time.sleep(seconds)
     for unit in services:
-        shown = subprocess.run(
-            ["systemctl", "show", "--property=ActiveState,SubState,Type,RemainAfterExit", unit],
-            stdout=subprocess.PIPE, check=True,
-        ).stdout.decode()  # fmt: skip
-        state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        once = state.get("Type") == "oneshot" and state["ActiveState"] == "inactive"
+        state = shown(unit)
+        once = state["Type"] == "oneshot" and state["ActiveState"] == "inactive"
         if state["ActiveState"] not in ("active", "reloading") and not once:
             fail(unit, f"is {state['ActiveState']} ({state['SubState']}) right after its start")
+
+
+def shown(unit: str) -> Any:
+    command = ["systemctl", "show", "--property=ActiveState,SubState,Type", "--", unit]
+    text = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def systemctl(verb: str, unit: str, timeout: int) -> None:
