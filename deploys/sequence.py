@@ -8,8 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploys.evaluation import Deploy
+from deploys.roles.base import base
+from deploys.roles.certificates import certificates
+from deploys.roles.data import data
+from deploys.roles.firewall import firewall
+from deploys.roles.monitoring import monitoring
+from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
-from inventory.model import Node, Platform
+from deploys.roles.release import release
+from inventory.model import Node, Platform, Role
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,25 @@ def linux(node: Node) -> bool:
     return node.platform is Platform.DEBIAN
 
 
+def having(role: Role) -> Callable[[Node], bool]:
+    """Debian nodes that carry `role`."""
+    return lambda node: linux(node) and node.has(role)
+
+
 def stages() -> tuple[Stage, ...]:
     """Every stage, in order."""
-    return (Stage("ground", (RoleStep("operator user", operator_user, linux),)),)
+    return (
+        Stage(
+            "ground",
+            (
+                RoleStep("operator user", operator_user, linux),
+                RoleStep("base", base, linux),
+                RoleStep("certificates", certificates, linux),
+                RoleStep("firewall", firewall, linux),
+            ),
+        ),
+        Stage("release", (RoleStep("release", release, linux),)),
+        Stage("data", (RoleStep("data", data, having(Role.DATA)),)),
+        Stage("exporters", (RoleStep("node exporter", node_exporter, linux),)),
+        Stage("monitoring", (RoleStep("monitoring", monitoring, having(Role.MONITORING)),)),
+    )
