@@ -137,6 +137,9 @@ def _copy(value: object, place: str, depth: int) -> object:
     if isinstance(value, str):
         _storable(value, place)
         return value
+    if isinstance(value, float) and value.is_integer() and 2**53 <= abs(value) < 1e21:
+        # RFC 8785 writes these without point or exponent: they would be read back as integers.
+        raise EventInvalid(f"{place[:120]}: {value:.0f} is beyond 2^53, write it as text")
     if value is None or isinstance(value, bool | int | float):
         return value
     raise EventInvalid(f"{place[:120]}: {type(value).__name__} is not JSON")

@@ -80,7 +80,8 @@ SELECT ledger.open_request(%(id)s, %(key_id)s, %(node)s, %(model)s, %(stream)s, 
 -- name: request_complete
 -- Write how it ended.
 SELECT ledger.complete_request(%(id)s, %(outcome)s, %(completed_at)s, %(status)s::smallint,
-    %(prompt_tokens)s, %(completion_tokens)s, %(first_byte_ms)s, %(duration_ms)s) AS new
+    %(prompt_tokens)s::integer, %(completion_tokens)s::integer, %(first_byte_ms)s::integer,
+    %(duration_ms)s::integer) AS new
 
 -- name: request_show
 -- One audit row.

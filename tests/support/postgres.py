@@ -2,7 +2,7 @@
 
 A unix socket for the superuser and the schema's owner, TLS 1.3 with client certificates on a
 loopback port for everybody else. Roles come from `ledger/cluster.sql`, logins from
-`ledger/access.py`, certificates from `trust.authority`; only durability is off. Use it so:
+`ledger/access.py`, certificates from `trust.authority`; only fsync is off. Use it so:
 
     from tests.support.postgres import database, postgres  # noqa: F401  (in a conftest.py)
 
@@ -56,7 +56,6 @@ ssl_min_protocol_version = 'TLSv1.3'
 hba_file = '{root}/pg_hba.conf'
 ident_file = '{root}/pg_ident.conf'
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 shared_buffers = '32MB'
 max_connections = 60

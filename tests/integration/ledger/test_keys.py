@@ -1,0 +1,141 @@
+"""Keys on a real server: shown once, found at once, revoked for ever."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.connect import Connection
+from ledger.errors import Conflict, Forbidden, OutcomeUnknown, Rejected, UnknownKey
+from ledger.keys import find, issue, list_keys, revoke
+from ledger.queries import QUERIES
+from tests.support.postgres import Server
+from trust import apikeys
+from trust.apikeys import ApiKey, Pepper
+
+PEPPER = Pepper.parse("ef" * 32, 3)
+
+
+async def make(connection: Connection, **changes: object) -> ApiKey:
+    values: dict[str, object] = {
+        "name": "alice's desk",
+        "scopes": ("chat",),
+        "models": None,
+        "expires_at": None,
+        "actor": "alice",
+    }
+    key, _ = await issue(connection, PEPPER, **(values | changes))  # type: ignore[arg-type]
+    return key
+
+
+async def test_an_issued_key_is_recognised_by_the_gateway(
+    operator: Connection, gateway: Connection
+) -> None:
+    end = datetime.now(UTC) + timedelta(days=1)
+    key = await make(operator, models=["small", "big"], scopes=["chat", "models"], expires_at=end)
+    presented = apikeys.parse(key.reveal())
+    found = await find(gateway, presented.id)
+    assert found is not None
+    assert apikeys.matches(presented, found.digest, PEPPER)
+    assert found.pepper_version == 3
+    assert found.scopes == {"chat", "models"}
+    assert found.models == {"small", "big"}
+    assert found.expires_at == end
+    assert found.state(datetime.now(UTC)) == "active"
+    assert await find(gateway, "0" * 11) is None
+
+
+async def test_the_database_holds_nothing_that_opens_anything(
+    operator: Connection, database: Server
+) -> None:
+    key = await make(operator)
+    secret = key.secret.get_secret_value()
+    rows = database.psql("SELECT k::text, convert_to(k::text, 'UTF8') FROM ledger.api_keys k",
+                         "federation")  # fmt: skip
+    assert key.id in rows
+    for trace in (key.reveal()[16:59], secret.hex(), "ef" * 8):
+        assert trace not in rows
+
+
+async def test_lists_show_no_digest(operator: Connection) -> None:
+    await make(operator)
+    (record,) = await list_keys(operator)
+    assert "digest" not in repr(record)
+    assert (record.name, record.scopes, record.created_by) == ("alice's desk", ("chat",), "alice")
+
+
+async def test_revoking_is_final_and_its_first_reason_stays(
+    operator: Connection, gateway: Connection
+) -> None:
+    key = await make(operator)
+    first = await revoke(operator, key.id, reason="laptop stolen", actor="bob")
+    again = await revoke(operator, key.id, reason="something else", actor="eve")
+    assert again == first
+    assert (first.revoked_by, first.revoked_reason) == ("bob", "laptop stolen")
+    assert first.revoked_at is not None
+    found = await find(gateway, key.id)
+    assert found is not None
+    assert found.state(datetime.now(UTC)) == "revoked"
+    assert len(await list_keys(operator)) == 1
+
+
+async def test_revoking_a_key_that_never_was_is_an_error(operator: Connection) -> None:
+    for identity in ("0" * 11, "", "x" * 1000, "'; DROP TABLE ledger.api_keys; --"):
+        with pytest.raises(UnknownKey):
+            await revoke(operator, identity, reason="x", actor="x")
+
+
+REFUSED = {
+    "no name": {"name": ""},
+    "a name of a novel": {"name": "x" * 121},
+    "no scope": {"scopes": ()},
+    "a list of no models": {"models": ()},
+    "an end in the past": {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)},
+    "nobody": {"actor": ""},
+    "NUL": {"name": "a\0b"},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_the_table_refuses(operator: Connection, case: str) -> None:
+    with pytest.raises(Rejected):
+        await make(operator, **REFUSED[case])
+    assert await list_keys(operator) == ()
+
+
+async def test_the_same_key_twice_is_a_conflict(operator: Connection) -> None:
+    key = await make(operator)
+    with pytest.raises(Conflict):
+        await make(operator, key=key)
+
+
+async def test_a_gateway_issues_and_revokes_nothing(
+    gateway: Connection, operator: Connection
+) -> None:
+    key = await make(operator)
+    with pytest.raises(Forbidden):
+        await make(gateway)
+    with pytest.raises(Forbidden):
+        await revoke(gateway, key.id, reason="x", actor="x")
+
+
+async def test_finding_a_key_is_one_indexed_lookup(operator: Connection, owner: Connection) -> None:
+    await owner.execute(
+        "INSERT INTO ledger.api_keys (id, name, digest, pepper_version, scopes, created_by)"
+        " SELECT lpad(n::text, 11, '0'), 'x', sha256(n::text::bytea), 1, '{chat}', 'x'"
+        " FROM generate_series(1, 20000) AS n"
+    )
+    await owner.execute("ANALYZE ledger.api_keys")
+    plan = await owner.execute("EXPLAIN " + QUERIES["key_find"], {"id": "00000012345"})
+    lines = [str(row["QUERY PLAN"]) for row in await plan.fetchall()]
+    assert lines[0].startswith("Index Scan using api_keys_pkey"), lines
+
+
+async def test_a_server_that_dies_while_issuing_leaves_the_outcome_unknown(
+    operator: Connection, database: Server
+) -> None:
+    database.stop()
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await make(operator)
+    finally:
+        database.start()

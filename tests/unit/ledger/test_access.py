@@ -1,0 +1,47 @@
+"""The text of pg_hba.conf and pg_ident.conf: read as PostgreSQL does, first match wins."""
+
+from ipaddress import IPv4Address
+
+from ledger import access
+
+GATEWAYS = [IPv4Address("10.1.1.1"), IPv4Address("10.1.1.2")]
+OPERATORS = [IPv4Address("10.1.1.9")]
+LOCAL = {"fedledger": "fedledger", "exporter": "fed_metrics"}
+
+
+def lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_the_first_match_table() -> None:
+    assert lines(access.hba(GATEWAYS, OPERATORS, LOCAL)) == [
+        ["local", "all", "postgres", "peer", "map=machine"],
+        ["local", "federation", "fed_metrics", "peer", "map=machine"],
+        ["local", "federation", "fedledger", "peer", "map=machine"],
+        ["hostssl", "federation", "fed_gateway", "10.1.1.1/32", "cert", "map=federation"],
+        ["hostssl", "federation", "fed_gateway", "10.1.1.2/32", "cert", "map=federation"],
+        ["hostssl", "federation", "fed_operator", "10.1.1.9/32", "cert", "map=federation"],
+        ["local", "all", "all", "reject"],
+        ["host", "all", "all", "all", "reject"],
+    ]
+
+
+def test_nothing_is_trusted_and_no_password_is_asked() -> None:
+    text = access.hba(GATEWAYS, OPERATORS, LOCAL)
+    for method in ("trust", "password", "md5", "scram", "ident "):
+        assert method not in text.split("#", 1)[1].split("\n", 1)[1]
+
+
+def test_a_federation_without_gateways_still_ends_in_reject() -> None:
+    assert lines(access.hba([], [], {}))[-1] == ["host", "all", "all", "all", "reject"]
+
+
+def test_names_map_to_roles() -> None:
+    assert lines(access.ident(["anode", "bnode"], LOCAL)) == [
+        ["machine", "postgres", "postgres"],
+        ["machine", "exporter", "fed_metrics"],
+        ["machine", "fedledger", "fedledger"],
+        ["federation", "anode", "fed_gateway"],
+        ["federation", "bnode", "fed_gateway"],
+        ["federation", "operator", "fed_operator"],
+    ]
