@@ -11,7 +11,7 @@ from typing import Any
 
 
 def main(argument: Any) -> Any:
-    command = ["nft", "--stateless", "list", "table", *argument["table"].split()]
+    command = ["nft", "--stateless", "--numeric", "list", "table", *argument["table"].split()]
     try:
         listed = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
