@@ -1,0 +1,156 @@
+"""The gateway's settings: what `/etc/federation/gateway.toml` may say.
+
+Read once, in `main()`, frozen from then on. Units are in the names. Secrets are not here: the file
+names the credential files that systemd decrypted for this process.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from inventory.config import CREDENTIALS, ConfigPath, Settings
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Address = IPv4Address | IPv6Address
+
+
+class Section(BaseModel):
+    """Base of the file's tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(Section):
+    """Where clients connect. Port 0 lets the kernel choose (tests)."""
+
+    addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
+    port: Port = 8443
+
+
+class Metrics(Section):
+    """Where Prometheus scrapes: TLS 1.3 with a client certificate of the federation required."""
+
+    addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
+    port: Port = 9102
+
+
+class Tls(Section):
+    """Certificate files. The same node certificate serves clients and calls upstreams."""
+
+    certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
+    key_path: ConfigPath = CREDENTIALS / "tls.key"
+    ca_path: ConfigPath = Path("/etc/federation/tls/ca.pem")
+
+
+class Keys(Section):
+    """API keys: the pepper that turns a presented secret into the digest the ledger stores."""
+
+    pepper_path: ConfigPath = CREDENTIALS / "key-pepper"
+
+
+class Ledger(Section):
+    """The Postgres server. Certificates are those of `[tls]`; the role is chosen by their name."""
+
+    host: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    address: Address | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    database: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "federation"
+    user: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "fed_gateway"
+    pool_min_connections: Annotated[int, Field(ge=1, le=100)] = 2
+    pool_max_connections: Annotated[int, Field(ge=1, le=100)] = 8
+    connect_timeout_seconds: Seconds = 5.0
+    acquire_timeout_seconds: Seconds = 3.0
+    statement_timeout_seconds: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _pool_is_a_range(self) -> Self:
+        if self.pool_min_connections > self.pool_max_connections:
+            raise ValueError("pool_min_connections must not exceed pool_max_connections")
+        return self
+
+
+class Upstream(Section):
+    """One OpenAI-compatible server. Empty `models`: whatever it lists under `/v1/models`.
+
+    `url` is its root without a path (`https://node:8000`); plain http only towards this machine.
+    """
+
+    name: Name
+    url: str
+    models: tuple[ModelName, ...] = ()
+
+    @model_validator(mode="after")
+    def _url_is_a_root(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError("url must be https://HOST:PORT")
+        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+            raise ValueError("url must be a root: no path, query or user in it")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("http is for loopback only: prompts do not cross a network in clear")
+        return self
+
+
+class Timeouts(Section):
+    """How long each step may take before the other side counts as gone."""
+
+    header_read_seconds: Seconds = 10.0
+    body_read_seconds: Seconds = 30.0
+    client_write_seconds: Seconds = 30.0
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
+    upstream_connect_seconds: Seconds = 5.0
+    upstream_first_byte_seconds: Seconds = 120.0
+    upstream_between_bytes_seconds: Seconds = 60.0
+    upstream_total_seconds: Seconds = 600.0
+    upstream_health_seconds: Seconds = 5.0
+    drain_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+
+
+class Limits(Section):
+    """The most a client may send, and the most an upstream may answer."""
+
+    max_header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 32 * 1024
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = 1 << 20
+    max_answer_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 << 20
+    max_event_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = 4 << 20
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    max_upstream_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
+
+
+class GatewaySettings(Settings):
+    """The whole file."""
+
+    node: Name
+    listen: Listen
+    metrics: Metrics
+    tls: Tls = Tls()
+    keys: Keys = Keys()
+    ledger: Ledger
+    upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    health_interval_seconds: Seconds = 5.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _upstreams_are_distinct(self) -> Self:
+        names = [upstream.name for upstream in self.upstreams]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two upstreams are named {', '.join(twice)}")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
