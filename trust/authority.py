@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from trust import certificate, files, signing
-from trust.errors import AuthorityBroken, AuthorityExists, AuthorityMissing
+from trust.errors import AuthorityBroken, AuthorityExists, AuthorityMissing, NamesRefused
 from trust.signing import LEAF_LIFETIME, Leaf, Permitted
 
 KEY, CERTIFICATE, LOG, LOCK = "ca.key", "ca.pem", "issued.jsonl", ".lock"
+# Services know the operator by this common name: no machine may be certified under it.
+OPERATOR = "operator"
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Authority:
         """
         key = signing.public_key_of(csr_pem)
         leaf = Leaf(names[0] if names else "", tuple(names), tuple(addresses))
+        if leaf.common_name == OPERATOR:
+            raise NamesRefused(f"{OPERATOR} is a person's name here: call the node something else")
         return self._issue(key, leaf, now, lifetime)
 
     def issue_client(
@@ -121,8 +125,10 @@ class Authority:
         """Paths of `<common_name>.key` and `.pem` in the folder, issued or renewed when due.
 
         The pair is replaced key first; a crash in between leaves a certificate of another key,
-        which the next call notices and replaces.
+        which the next call notices and replaces. Raises NamesRefused for what is no file name.
         """
+        if common_name == "ca" or not signing.DNS_NAME.fullmatch(common_name):
+            raise NamesRefused(f"{common_name[:80]!r} cannot name a client's files")
         key_path = self.folder / f"{common_name}.key"
         pem_path = self.folder / f"{common_name}.pem"
         with files.locked(self.folder / LOCK):

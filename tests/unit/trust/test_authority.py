@@ -317,6 +317,36 @@ def test_a_full_disk_leaves_no_half_line(
     assert (authority.folder / "issued.jsonl").read_bytes() == before
 
 
+def test_a_machine_cannot_be_certified_as_the_operator(authority: Authority) -> None:
+    """Databases give the operator's rights to this common name."""
+    with pytest.raises(NamesRefused, match="call the node something else"):
+        authority.sign(request(), ("operator", "operator.test.internal"), ADDRESSES, NOW)
+
+
+@pytest.mark.parametrize("name", ["ca", "", "../x", "a/b", ".lock", "A B"])
+def test_a_clients_files_stay_their_own(authority: Authority, name: str) -> None:
+    before = (authority.folder / "ca.key").read_bytes()
+    with pytest.raises(NamesRefused):
+        authority.ensure_client(name, NOW)
+    assert (authority.folder / "ca.key").read_bytes() == before
+
+
+def _create(folder: Path) -> None:
+    Authority.create(folder, "test authority", NOW)
+
+
+def test_many_processes_create_one_authority(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    folder = tmp_path / "ca"
+    workers = [context.Process(target=_create, args=(folder,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    Authority.open(folder)
+
+
 def test_a_clients_pair_is_kept_until_half_of_its_life(authority: Authority) -> None:
     key, cert = authority.ensure_client("operator", NOW)
     held = key.read_bytes(), cert.read_bytes()
