@@ -38,9 +38,9 @@ def enter(federation: Federation, home: Home, node: Node, argv: Sequence[str]) -
     variables = (f"PATH={PATH}", "HOME=/root", "USER=root", "LANG=C.UTF-8")
     terminal = os.environ.get("TERM", "dumb")
     return (
-        *("nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid"),
+        *("nsenter", f"--target={leader.pid}", "--mount", "--uts", "--ipc", "--net", "--pid"),
         # The folder as the node has it: "/" would be this computer's.
-        *("--cgroup", "--root", f"--wd=/proc/{leader}/root", "--"),
+        *("--cgroup", "--root", f"--wd=/proc/{leader.pid}/root", "--"),
         *("/usr/bin/env", "-i", *variables, f"TERM={terminal}"),
         *argv,
     )

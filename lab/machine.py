@@ -15,9 +15,9 @@ from inventory.home import Home
 from inventory.model import Federation, Node
 from lab import archives
 from lab.command import environment, run, succeeds
-from lab.errors import StillThere
+from lab.errors import CommandFailed, StillThere
 from lab.names import Names, NodeFolder, folder_of, names_of
-from lab.process import Process, argv_of, leader_of, machine_processes, send
+from lab.process import Process, leader_of, machine_processes, send
 
 CGROUP = Path("/sys/fs/cgroup")
 NSPAWN_RUNTIME = Path("/run/systemd/nspawn")
@@ -25,9 +25,10 @@ POWER_OFF = signal.SIGRTMIN + 4  # what systemd as process 1 takes as "power off
 POWER_OFF_SECONDS = 8.0
 TERMINATE_SECONDS = 2.0
 KILL_SECONDS = 5.0
-# Enters the control groups named before `--`, then becomes the command after it.
+START_SECONDS = 30.0
+# Enters the control groups named before `--`, then leaves the command after it running alone.
 ENTER_GROUPS = (
-    'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
+    'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; done; shift; "$@" &'
 )
 
 
@@ -52,21 +53,28 @@ def command_line(names: Names, node: Node, folder: NodeFolder, shared: Path) -> 
 
 
 def start(federation: Federation, home: Home, node: Node) -> None:
-    """Start the machine on its mounted root file system; returns at once."""
+    """Start the machine on its mounted root file system; returns at once.
+
+    Raises CommandFailed when its control group cannot be entered; whether it boots is seen later.
+    """
     names, folder = names_of(federation, home), folder_of(home, node)
     _remove_leftovers(names, node)
     groups = _make_groups(names.cgroup(node))
     argv = command_line(names, node, folder, archives.folder(home))
     with folder.console.open("wb") as console:
-        subprocess.Popen(
+        done = subprocess.run(
             ("/bin/sh", "-c", ENTER_GROUPS, "sh", *groups, "--", *argv),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd="/",
-            env={"PATH": environment()["PATH"], "LC_ALL": "C.UTF-8", "SYSTEMD_LOG_LEVEL": "info"},
+            env={"PATH": environment()["PATH"], "LC_ALL": "C.UTF-8"},
+            timeout=START_SECONDS,
+            check=False,
         )
+    if done.returncode != 0:
+        raise CommandFailed(argv, done.returncode, folder.console.read_text(errors="replace"))
 
 
 def running(home: Home, node: Node) -> bool:
@@ -82,9 +90,9 @@ def power_off(federation: Federation, home: Home, node: Node) -> bool:
     directory = folder_of(home, node).mount
     leader = leader_of(directory)
     if leader is not None:
-        send(leader, argv_of(leader), POWER_OFF)
+        send(leader, POWER_OFF)
         deadline = time.monotonic() + POWER_OFF_SECONDS
-        if all(_ended(p, 0, deadline) for p in machine_processes(directory)):
+        if all(_ended(p, deadline) for p in machine_processes(directory)):
             _remove_leftovers(names_of(federation, home), node)
             return True
     power_cut(federation, home, node)
@@ -97,12 +105,12 @@ def power_cut(federation: Federation, home: Home, node: Node) -> None:
     leader = leader_of(directory)
     if leader is not None:
         # The kernel takes the whole process namespace down with its process 1.
-        send(leader, argv_of(leader), signal.SIGKILL, KILL_SECONDS)
+        send(leader, signal.SIGKILL, KILL_SECONDS)
     deadline = time.monotonic() + TERMINATE_SECONDS
     for process in machine_processes(directory):
         # nspawn, left alone, removes its interface and ends by itself.
-        if not _ended(process, 0, deadline):
-            send(process.pid, process.argv, signal.SIGKILL, KILL_SECONDS)
+        if not _ended(process, deadline):
+            send(process, signal.SIGKILL, KILL_SECONDS)
     left = machine_processes(directory)
     if left:
         pids = ", ".join(str(process.pid) for process in left)
@@ -110,8 +118,8 @@ def power_cut(federation: Federation, home: Home, node: Node) -> None:
     _remove_leftovers(names_of(federation, home), node)
 
 
-def _ended(process: Process, number: int, deadline: float) -> bool:
-    return send(process.pid, process.argv, number, max(0.0, deadline - time.monotonic()))
+def _ended(process: Process, deadline: float) -> bool:
+    return send(process, 0, max(0.0, deadline - time.monotonic()))
 
 
 def _group_folders(name: str) -> list[Path]:

@@ -5,6 +5,7 @@ leftovers are found again without any record, and two labs on one computer never
 Linux allows 15 characters for an interface.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Interface
@@ -41,7 +42,8 @@ class Names:
     @property
     def mark(self) -> str:
         """What our bridge and tables carry: no quotes, at most 120 characters."""
-        return f"{MARK_PREFIX}{self.lab} {self.tag} {self.folder}"[:120]
+        folder = re.sub(r"[^A-Za-z0-9_./-]", "?", str(self.folder))
+        return f"{MARK_PREFIX}{self.lab} {self.tag} {folder}"[:120]
 
     def machine(self, node: Node) -> str:
         """The machine's name, unique on this computer: `TAG-NODE`, at most 12 characters."""

@@ -1,8 +1,8 @@
 """Finding and ending the lab's own processes, and nobody else's.
 
 A machine's process is recognised by its command line, which names the node's folder: no file
-records a pid, so none can be stale. A process is signalled through a pidfd that was opened before
-its command line was read: a recycled pid is never hit.
+records a pid, so none can be stale. A process is signalled through a pidfd, and only if the pid is
+still that of the process that was recognised (same start time): a recycled pid is never hit.
 """
 
 import os
@@ -17,10 +17,12 @@ NSPAWN = "systemd-nspawn"
 
 @dataclass(frozen=True)
 class Process:
-    """A process: its id and its arguments when it was looked at."""
+    """A process: its id, and its start (clock ticks since this computer booted), which no other
+    process with that id can share.
+    """
 
     pid: int
-    argv: tuple[str, ...]
+    started: int
 
 
 def argv_of(pid: int) -> tuple[str, ...]:
@@ -34,11 +36,23 @@ def argv_of(pid: int) -> tuple[str, ...]:
 
 def parent_of(pid: int) -> int:
     """The parent's pid; 0 when the process is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def identify(pid: int) -> Process | None:
+    """The process that has this id now; None when there is none, or only its remains."""
+    fields = _stat(pid)
+    return Process(pid, int(fields[19])) if fields and fields[0] != "Z" else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5)'s stat after the command's name: state, parent, ... start (20th)."""
     try:
         stat = (PROC / str(pid) / "stat").read_text()
     except OSError:
-        return 0
-    return int(stat.rpartition(")")[2].split()[1])
+        return []
+    return stat.rpartition(")")[2].split()
 
 
 def machine_processes(directory: Path) -> tuple[Process, ...]:
@@ -46,11 +60,11 @@ def machine_processes(directory: Path) -> tuple[Process, ...]:
     found = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
-            argv = argv_of(int(entry.name))
-            if _is_machine(argv, directory):
-                found[int(entry.name)] = argv
+            process = identify(int(entry.name))
+            if process is not None and _is_machine(argv_of(process.pid), directory):
+                found[process.pid] = process
     ordered = sorted(found, key=lambda pid: (parent_of(pid) in found, pid))
-    return tuple(Process(pid, found[pid]) for pid in ordered)
+    return tuple(found[pid] for pid in ordered)
 
 
 def _is_machine(argv: tuple[str, ...], directory: Path) -> bool:
@@ -59,8 +73,8 @@ def _is_machine(argv: tuple[str, ...], directory: Path) -> bool:
     return f"--directory={directory}" in argv and any(Path(a).name == NSPAWN for a in argv)
 
 
-def leader_of(directory: Path) -> int | None:
-    """The machine's process 1 as this computer numbers it; None while there is none."""
+def leader_of(directory: Path) -> Process | None:
+    """The machine's process 1; None while there is none."""
     for process in machine_processes(directory):
         try:
             children = (
@@ -70,7 +84,7 @@ def leader_of(directory: Path) -> int | None:
             continue
         for child in map(int, children.split()):
             if _namespace_pid(child) == 1 and not _is_machine(argv_of(child), directory):
-                return child
+                return identify(child)
     return None
 
 
@@ -86,17 +100,17 @@ def _namespace_pid(pid: int) -> int | None:
     return None
 
 
-def send(pid: int, expected: tuple[str, ...], number: int, wait_seconds: float = 0.0) -> bool:
-    """Signal `pid` if its arguments still are `expected`; True once it has ended (or never was).
+def send(process: Process, number: int, wait_seconds: float = 0.0) -> bool:
+    """Signal `process` if it still is the one that was identified; True once it has ended.
 
     Waits at most `wait_seconds` for the end. The number may be a real-time signal or 0 (none).
     """
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return True
     try:
-        if argv_of(pid) != expected:
+        if identify(process.pid) != process:
             return True
         if number:
             signal.pidfd_send_signal(descriptor, number)

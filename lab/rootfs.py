@@ -130,7 +130,7 @@ def _make(final: Path, debian: tuple[sources.Source, ...]) -> None:
     except subprocess.TimeoutExpired as error:
         raise RootfsFailed(f"mmdebstrap did not end in {TIMEOUT_SECONDS} s; see {log}") from error
     if done.returncode != 0:
-        raise RootfsFailed(_explain(log))
+        raise RootfsFailed(explain(log))
     _generalise(making)
     run(("sync", "--file-system", str(making)), timeout_seconds=120)
     making.rename(final)
@@ -152,7 +152,8 @@ def _generalise(root: Path) -> None:
     run(("systemctl", f"--root={root}", "mask", "console-getty.service", "getty.target"))
 
 
-def _explain(log: Path) -> str:
+def explain(log: Path) -> str:
+    """What a failed log means, its last lines, and where it is."""
     lines = log.read_text(errors="replace").splitlines()
     last = "\n".join(f"  {line}" for line in lines[-8:])
     hint = ""
