@@ -27,7 +27,8 @@ CHRONY = "/etc/chrony/chrony.conf"
 CHRONY_DROP_IN = "/etc/systemd/system/chrony.service.d"
 JOURNALD = "/etc/systemd/journald.conf.d/federation.conf"
 TARGET = "federation.target"
-PACKAGES = ("chrony", "openssl", "sudo", "unattended-upgrades")
+# openssl is for certificates and nftables for the firewall: one apt run beats three.
+PACKAGES = ("chrony", "nftables", "openssl", "sudo", "unattended-upgrades")
 DIRECTORIES = (
     ManagedDirectory(CONFIG),
     ManagedDirectory(f"{CONFIG}/tls"),
@@ -113,7 +114,10 @@ def configuration(context: NodeContext) -> list[ManagedFile]:
     return [
         ManagedFile("/etc/hostname", f"{node.name}\n"),
         ManagedFile("/etc/hosts", hosts_file(context.federation)),
-        ManagedFile("/etc/sysctl.d/60-federation.conf", render("sysctl.conf", settings=sorted(SYSCTL.items()))),
+        ManagedFile(
+            "/etc/sysctl.d/60-federation.conf",
+            render("sysctl.conf", settings=sorted(SYSCTL.items())),
+        ),
         ManagedFile(CHRONY, chrony(context.federation.network.ntp_servers)),
         ManagedFile(JOURNALD, render("journald.conf", max_mib=node.limits.journal_max_mib)),
         ManagedFile("/etc/apt/apt.conf.d/52federation", render("apt-upgrades.conf")),

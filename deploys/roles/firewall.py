@@ -11,7 +11,6 @@ from deploys.firewall_rules import PATH, TABLE, rules
 from deploys.operations.files import ManagedDirectory, ManagedFile, managed
 from deploys.operations.firewall import ruleset_loaded
 from deploys.operations.guard import guarded
-from deploys.operations.packages import packages
 from deploys.operations.units import Unit, units
 from deploys.templates import render
 
@@ -26,7 +25,6 @@ LOAD = f"nft -f {PATH} && {RECORDER}"
 @deploy("Firewall")
 def firewall(context: NodeContext) -> None:
     """Only what a role needs may arrive or leave."""
-    packages(name="Firewall: package", names=["nftables"])
     managed(
         name="Firewall: loading at boot",
         directories=[ManagedDirectory("/usr/local/lib/federation"), ManagedDirectory(DROP_IN)],
