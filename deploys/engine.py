@@ -12,6 +12,7 @@ from pathlib import Path
 from deploys import wheelhouse
 from deploys.context import Engine
 from deploys.errors import BuildMissing
+from deploys.model_files import model_files
 from deploys.release import INSTALLER_LOCK, SOURCE, read
 from inventory.home import Home
 from inventory.model import Federation
@@ -46,8 +47,9 @@ def build(
             f"the inventory's inference.engine_version is {inference.engine_version}, but {path} "
             f"locks {name} {version}: change one of them (make lock-engine)"
         )
-    if model is not None and not (model / "config.json").is_file():
-        raise BuildMissing(f"{MODEL_VARIABLE}={model}: no config.json there, so it is no model")
+    if model is not None:
+        with progress.phase(f"Hash the model in {model}"):
+            model_files(model, home.cache)
     with progress.phase(f"Fetch {name} {version}"):
         house = fetch([lock, read(source / INSTALLER_LOCK)], home)
         progress.note(f"{len(house.sums)} wheels for the inference nodes")

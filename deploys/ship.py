@@ -128,7 +128,7 @@ def _write(stdin: IO[bytes] | None, files: Mapping[str, Path]) -> bool:
     try:
         with tarfile.open(fileobj=stdin, mode="w|", bufsize=1 << 20) as archive:
             for name, path in sorted(files.items()):
-                archive.add(path, arcname=name, recursive=False, filter=_plain)
+                archive.add(path.resolve(), arcname=name, recursive=False, filter=_plain)
         stdin.flush()
     except BrokenPipeError:
         return True

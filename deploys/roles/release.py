@@ -1,4 +1,4 @@
-"""Our own Python on every Linux node: the built release, installed beside the old one and put in use.
+"""Our own Python on every Linux node: the built release, installed beside the old one, then used.
 
 Services notice the switch by `RELEASE_MARKER`, which each of their units records as loaded, and
 are restarted by the roles that own them.
