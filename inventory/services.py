@@ -3,10 +3,12 @@
 Pure names; how a unit is installed is the deploy's business.
 """
 
-from inventory.model import Node, Platform, Role
+from inventory.model import Federation, Node, Platform, Role
 
-# The machine's own, without which nobody gets in or out or knows the time.
-SYSTEM = ("ssh.service", "nftables.service", "chrony.service")
+# The machine's own, without which nobody gets in or out.
+SYSTEM = ("ssh.service", "nftables.service")
+# And knows the time; a lab's machines share the clock of the computer they are on.
+CLOCK = "chrony.service"
 EVERYWHERE = ("federation-node-exporter.service", "federation-exporter.service")
 BY_ROLE = {
     Role.DATA: ("federation-postgres.service", "federation-postgres-exporter.service"),
@@ -24,7 +26,9 @@ def services(node: Node) -> tuple[str, ...]:
     return (*EVERYWHERE, *roles)
 
 
-def expected(node: Node) -> tuple[str, ...]:
+def expected(federation: Federation, node: Node) -> tuple[str, ...]:
     """Every unit that must be active on `node`: ours and the machine's own."""
     ours = services(node)
-    return (*SYSTEM, *ours) if ours else ()
+    if not ours:
+        return ()
+    return (*SYSTEM, *ours) if federation.kind == "lab" else (*SYSTEM, CLOCK, *ours)

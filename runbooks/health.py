@@ -80,27 +80,29 @@ def evaluate(
     findings = []
     for node in chosen:
         found = observations.get(node.name, Observation(node.name, problem="was not looked at"))
-        findings += list(_node(node, found, now))
+        findings += list(_node(federation, node, found, now))
     findings += list(_releases(chosen, observations))
     findings.sort(key=lambda finding: finding.severity is Severity.WARNING)
     return Health(tuple(node.name for node in chosen), tuple(findings))
 
 
-def _node(node: Node, seen: Observation, now: datetime) -> Iterator[Finding]:
+def _node(
+    federation: Federation, node: Node, seen: Observation, now: datetime
+) -> Iterator[Finding]:
     if seen.problem:
         yield _critical(node, "machine", seen.problem, "is it on, and on the network?")
         return
     if node.platform is not Platform.DEBIAN:
         return
-    yield from _units(node, seen)
+    yield from _units(federation, node, seen)
     yield from _certificate(node, seen, now)
     yield from _machine(node, seen, now)
     if seen.release is None:
         yield _critical(node, "release", "is not installed", f"fedctl apply --limit {node.name}")
 
 
-def _units(node: Node, seen: Observation) -> Iterator[Finding]:
-    must = expected(node)
+def _units(federation: Federation, node: Node, seen: Observation) -> Iterator[Finding]:
+    must = expected(federation, node)
     for name in must:
         unit = seen.unit(name)
         if unit is None or unit.load == "not-found":

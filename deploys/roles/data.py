@@ -71,9 +71,10 @@ def data(context: NodeContext) -> None:
         ],
     )
     cluster(name="PostgreSQL: cluster", binaries=BINARIES, data=DATA)
-    units(name="PostgreSQL: services", units=[Unit(UNIT), Unit(EXPORTER)])
+    units(name="PostgreSQL: server", units=[Unit(UNIT)])
     database(name="PostgreSQL: roles and database", socket=SOCKETS, port=port)
     migrated(name="Ledger: migrations", user=OWNER, dsn=owner_dsn(port))
+    units(name="PostgreSQL: metrics", units=[Unit(EXPORTER)])
 
 
 def owner_dsn(port: int, sockets: str = SOCKETS) -> str:

@@ -34,6 +34,8 @@ def flags(address: str, port: int) -> list[str]:
         "--web.disable-exporter-metrics",
         "--collector.disable-defaults",
         *(f"--collector.{name}" for name in COLLECTORS),
+        # From /proc: a netlink socket is one more thing the sandbox need not allow.
+        "--no-collector.netdev.netlink",
         "--collector.systemd.unit-include=.+[.](service|timer)",
         # systemd would take a lone dollar sign for a variable.
         f"--collector.filesystem.fs-types-exclude={PSEUDO_FILESYSTEMS}".replace("$", "$$"),

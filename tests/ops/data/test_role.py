@@ -82,11 +82,11 @@ def test_a_bare_node_gets_its_database_and_then_nothing(
         "create user fedmetrics",
         f"create cluster {DATA}",
         f"enable {UNIT}",
-        f"enable {EXPORTER}",
         f"start {UNIT}",
-        f"start {EXPORTER}",
         "run ledger/cluster.sql",
         "migrate every migration of the release",
+        f"enable {EXPORTER}",
+        f"start {EXPORTER}",
     ]
     assert apply(data, where, node) == []
     assert plan(data, where, node) == {}

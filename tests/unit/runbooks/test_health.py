@@ -30,7 +30,7 @@ def well(name: str) -> Observation:
         release="1",
         units=tuple(
             UnitState(unit, "loaded", "active", "running", "enabled")
-            for unit in expected(LAB.node(name))
+            for unit in expected(LAB, LAB.node(name))
         ),
     )
 
