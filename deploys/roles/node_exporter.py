@@ -24,6 +24,8 @@ PSEUDO_FILESYSTEMS = (
     "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|mqueue|"
     "nsfs|proc|pstore|ramfs|securityfs|squashfs|sysfs|tmpfs|tracefs)$"
 )
+# What is not storage, and the exporter's own private /tmp.
+PSEUDO_MOUNTS = "^/(dev|proc|run|sys|tmp|var/tmp)($|/)"
 
 
 def flags(address: str, port: int) -> list[str]:
@@ -39,6 +41,7 @@ def flags(address: str, port: int) -> list[str]:
         "--collector.systemd.unit-include=.+[.](service|timer)",
         # systemd would take a lone dollar sign for a variable.
         f"--collector.filesystem.fs-types-exclude={PSEUDO_FILESYSTEMS}".replace("$", "$$"),
+        f"--collector.filesystem.mount-points-exclude={PSEUDO_MOUNTS}".replace("$", "$$"),
         "--log.level=warn",
     ]
 
