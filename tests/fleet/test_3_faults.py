@@ -7,16 +7,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from deploys.layout import AUTHORITY, CERTIFICATE
 from inventory.model import Node, Role
 from tests.support.fleet import COMMAND_SECONDS, Fleet
+from trust.authority import Authority
 
 UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
 # A file every node has and an apply puts back: the cheapest way to give an apply work to do.
-DRIFT = "/etc/federation/tls/ca.pem"
+DRIFT = AUTHORITY
 
 
 def drift(fleet: Fleet, node: Node) -> None:
@@ -214,19 +221,27 @@ def test_a_deleted_node_is_rebuilt_by_bootstrap(restored: Fleet) -> None:
 
 def test_an_expired_certificate_is_renewed_and_loaded(restored: Fleet) -> None:
     node = restored.one(Role.GATEWAY)
-    restored.shell(
-        node,
-        "cd /run && openssl ecparam -name prime256v1 -genkey -noout -out k.pem && "
-        "openssl req -new -x509 -key k.pem -subj /CN=old -days 0 "
-        "-out /etc/federation/tls/node.pem; rm -f k.pem",
-    )
-    restored.fedctl("plan", expect=PENDING)
+    restored.shell(node, f"printf '%s' '{expired(restored, node)}' > {CERTIFICATE}")
+    shown = restored.fedctl("plan", expect=PENDING)
+    assert "it expired on" in shown.stdout + shown.stderr
     restored.fedctl("apply", "--yes")
-    restored.shell(
-        node,
-        "openssl verify -CAfile /etc/federation/tls/ca.pem /etc/federation/tls/node.pem",
-    )
+    restored.shell(node, f"openssl verify -CAfile {AUTHORITY} {CERTIFICATE}")
+    restored.shell(node, f"openssl x509 -noout -checkend 2000000 -in {CERTIFICATE}")
     restored.fedctl("plan", expect=0)
+
+
+def expired(fleet: Fleet, node: Node) -> str:
+    """A certificate of the fleet's own authority for this node whose one second is over."""
+    federation = fleet.federation
+    names = (node.name, federation.fqdn(node), "localhost")
+    addresses = (node.address, IPv4Address("127.0.0.1"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    authority = Authority.open(fleet.home.authority)
+    pem = authority.sign(request, names, addresses, datetime.now(UTC), timedelta(seconds=1))
+    time.sleep(2)
+    return pem.decode()
 
 
 def test_a_tampered_migration_is_refused(restored: Fleet) -> None:
