@@ -1,0 +1,5 @@
+"""`python -m fedctl` is `fedctl`."""
+
+from fedctl.main import main
+
+main()

@@ -1,0 +1,121 @@
+"""`keys issue|list|revoke`: who may use the gateway."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from fedctl.app import App, FedGroup, pass_app
+from fedctl.render import age
+from fedctl.work import actor, working
+from ledger.keys import KeyRecord
+
+DEFAULT_SCOPES = ("inference",)
+_DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@click.group(cls=FedGroup)
+def keys() -> None:
+    """API keys of the gateway. Only a hash of a key is kept; its text is shown once."""
+
+
+class Duration(click.ParamType[timedelta]):
+    """`12h`, `30d`, `4w`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """A number of hours, days or weeks."""
+        if isinstance(value, timedelta):
+            return value
+        match = _DURATION.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is not like 12h, 30d or 4w", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, help="What the key may do (default: inference).")
+@click.option("--model", "models", multiple=True, help="Only these models (default: all).")
+@click.option(
+    "--expires", type=Duration(), metavar="DURATION", help="12h, 30d, 4w (default: never)."
+)
+@pass_app
+def issue(
+    app: App,
+    name: str,
+    scopes: tuple[str, ...],
+    models: tuple[str, ...],
+    expires: timedelta | None,
+) -> None:
+    """A new key for NAME (a person or a program). The key is printed on stdout, this once."""
+    with working(app, "keys issue", name) as work:
+        ledger = app.parts.open_ledger(app.federation, app.home, app.now)
+        until = app.now() + expires if expires else None
+        key, record = ledger.issue(name, actor(), scopes or DEFAULT_SCOPES, models or None, until)
+        work.facts["key_id"] = record.id
+        if app.json:
+            app.output.data({"key": key.reveal(), **_value(record, app.now())})
+            return
+        app.output.text(key.reveal())
+        app.output.say(f"key {record.id} for {record.name}; it is not shown again", style="dim")
+
+
+@keys.command("list")
+@click.option("--all", "everything", is_flag=True, help="Expired and revoked keys too.")
+@pass_app
+def list_(app: App, everything: bool) -> None:
+    """Keys that work (no secrets)."""
+    now = app.now()
+    ledger = app.parts.open_ledger(app.federation, app.home, app.now)
+    found = [k for k in ledger.list_keys() if everything or k.state(now) == "active"]
+    if app.json:
+        app.output.data([_value(record, now) for record in found])
+        return
+    if not found:
+        app.output.say("no keys: fedctl keys issue NAME")
+        return
+    app.output.table(
+        ("id", "name", "state", "scopes", "models", "created", "by", "expires"),
+        [
+            (
+                k.id,
+                k.name,
+                k.state(now) + (f" ({k.revoked_reason})" if k.revoked_reason else ""),
+                " ".join(k.scopes),
+                "all" if k.models is None else " ".join(k.models),
+                age(k.created_at, now),
+                k.created_by,
+                age(k.expires_at, now) if k.expires_at else "never",
+            )
+            for k in found
+        ],
+    )
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--reason", default="revoked by the operator", show_default=True, help="For the record."
+)
+@pass_app
+def revoke(app: App, key_id: str, reason: str) -> None:
+    """Make a key useless, for good. ID is the part between the underscores of the key."""
+    app.confirm(f"Revoke the key {key_id} for good?")
+    with working(app, "keys revoke", key_id[:200]) as work:
+        ledger = app.parts.open_ledger(app.federation, app.home, app.now)
+        record = ledger.revoke(key_id, reason, actor())
+        work.facts["key_id"] = record.id
+        if app.json:
+            app.output.data(_value(record, app.now()))
+            return
+        app.output.say(f"revoked {record.id} ({record.name}): {record.revoked_reason}")
+
+
+def _value(record: KeyRecord, now: datetime) -> dict[str, Any]:
+    return {**record.__dict__, "state": record.state(now)}

@@ -1,0 +1,196 @@
+"""Holding the fleet lock: ask every node, keep it alive from a thread, give it back.
+
+The rules are `lock`'s, what runs on nodes is `lock_shell`'s. Giving back happens however the work
+ends; when a node cannot be told, its record expires by itself within a minute.
+"""
+
+import getpass
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from deploys.errors import FailureKind, NodeError
+from fedctl import lock_shell
+from fedctl.errors import Locked, NoMajority
+from fedctl.interrupts import INTERRUPTS
+from fedctl.lock import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    Answer,
+    Claim,
+    Record,
+    Verdict,
+    Word,
+    dead,
+    decide,
+    majority,
+    parse_answer,
+)
+from fedctl.remote import Link, Links
+from inventory.model import Node
+
+ANSWER_SECONDS = 10.0
+TRIES = 6
+MACHINE_ID = Path("/etc/machine-id")
+
+
+class FleetLock:
+    """The lock of one run. A context manager: held inside the block, given back after it."""
+
+    def __init__(
+        self,
+        links: Links,
+        nodes: Sequence[Node],
+        claim: Claim,
+        *,
+        note: Callable[[str], None],
+        lost: Callable[[str], None] = lambda _: None,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._links, self._nodes, self._claim = links, tuple(nodes), claim
+        self._note, self._on_lost, self._pause = note, lost, pause
+        self._every = heartbeat_seconds
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._renewed = 0.0
+
+    def __enter__(self) -> "FleetLock":
+        try:
+            self._acquire()
+        except BaseException:
+            with INTERRUPTS.shielded():
+                self._release()
+            raise
+        self._renewed = time.monotonic()
+        self._thread = threading.Thread(target=self._beat, name="fleet-lock", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with INTERRUPTS.shielded():
+            self._stop.set()
+            if self._thread is not None:
+                self._thread.join(ANSWER_SECONDS)
+            self._release()
+
+    def _acquire(self) -> None:
+        instead, standing = "", None
+        for _ in range(TRIES):
+            argv = lock_shell.acquire(self._claim.token, LEASE_SECONDS, self._claim.head(), instead)
+            answers = ask(self._links, self._nodes, argv)
+            decision = decide(answers, len(self._nodes))
+            if decision.verdict is Verdict.ACQUIRED:
+                self._tell_of_takeovers(answers)
+                return
+            self._release()
+            if decision.verdict is Verdict.UNREACHABLE or decision.record is None:
+                causes = [str(error) for error in self._links.failed.values()]
+                raise NoMajority(len(answers), majority(len(self._nodes)), causes)
+            standing = decision.record
+            if dead(standing, machine_id(), living(standing)):
+                instead = standing.claim.token
+            elif decision.verdict is Verdict.HELD:
+                break
+            else:
+                self._pause(random.uniform(0.2, 1.0))  # noqa: S311 - spreads retries, no secret
+        if standing is not None:
+            raise Locked(standing.holder())
+
+    def _tell_of_takeovers(self, answers: dict[str, Answer]) -> None:
+        taken = {a.record.claim.token: a.record for a in answers.values()
+                 if a.word is Word.TAKEN and a.record is not None}  # fmt: skip
+        for record in taken.values():
+            held = record.holder()
+            self._note(
+                f"took over the fleet lock that {held.owner} left behind "
+                f"({held.reason}, since {held.since})"
+            )
+
+    def _release(self) -> None:
+        """Free it wherever there is a session; a node that cannot be told lets it expire."""
+        links = self._links
+        connected = [node for node in self._nodes if node.name in links.open]
+        ask(links, connected, lock_shell.release(self._claim.token))
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._every):
+            reason = self._renew()
+            if reason:
+                self._on_lost(reason)
+                return
+
+    def _renew(self) -> str:
+        """Renew everywhere; why the lock is lost, or nothing."""
+        argv = lock_shell.renew(self._claim.token, LEASE_SECONDS, self._claim.head())
+        answers = ask(self._links, self._nodes, argv)
+        if self._stop.is_set():
+            return ""
+        kept = [name for name, a in answers.items() if a.word is Word.GRANTED]
+        gone = {name: a for name, a in answers.items() if a.word is Word.LOST}
+        needed = majority(len(self._nodes))
+        if len(kept) >= needed:
+            self._renewed = time.monotonic()
+            self._win_back([node for node in self._nodes if node.name in gone])
+            return ""
+        if len(gone) > len(self._nodes) - needed:
+            others = [a.record.claim.owner for a in gone.values() if a.record is not None]
+            return f"the fleet lock was broken{f' by {others[0]}' if others else ''}"
+        if time.monotonic() - self._renewed > LEASE_SECONDS - self._every:
+            return "the fleet lock could not be renewed: too few nodes answer"
+        return ""
+
+    def _win_back(self, nodes: Sequence[Node]) -> None:
+        """A node that restarted has forgotten us; while we hold the majority, it may be told."""
+        if nodes:
+            argv = lock_shell.acquire(self._claim.token, LEASE_SECONDS, self._claim.head())
+            ask(self._links, nodes, argv)
+
+
+def ask(links: Links, nodes: Sequence[Node], argv: Sequence[str]) -> dict[str, Answer]:
+    """The answers of those nodes that give one."""
+
+    def put(link: Link) -> Answer:
+        done = link.run(argv, root=True, stdin=lock_shell.SCRIPT, seconds=ANSWER_SECONDS)
+        if done.code != 0:
+            what = done.err.strip() or f"exit code {done.code}"
+            raise NodeError(FailureKind.OPERATION, f"{link.node.name}: the lock script: {what}")
+        try:
+            return parse_answer(done.out)
+        except ValueError as error:
+            raise NodeError(FailureKind.DEFECT, f"{link.node.name}: {error}") from error
+
+    return links.ask(nodes, put)
+
+
+def claim_of(token: str, reason: str) -> Claim:
+    """What this process asks nodes to record."""
+    owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
+    return Claim(token, owner, reason, machine_id(), _process(psutil.Process()))
+
+
+def machine_id() -> str:
+    """What tells this computer from others with the same name."""
+    try:
+        return MACHINE_ID.read_text().strip() or f"{uuid.getnode():x}"
+    except OSError:
+        return f"{uuid.getnode():x}"
+
+
+def living(record: Record) -> frozenset[str]:
+    """The record's process, if one with its number runs on this computer now."""
+    try:
+        return frozenset({_process(psutil.Process(int(record.claim.process.partition("@")[0])))})
+    except (psutil.Error, ValueError):
+        return frozenset()
+
+
+def _process(process: psutil.Process) -> str:
+    return f"{process.pid}@{process.create_time():.0f}"

@@ -1,0 +1,108 @@
+"""The operator at the ledger: API keys and the record of runs, over TLS with a certificate.
+
+The operator's certificate is issued by the operator's own authority when there is none or half its
+life is over. Every call opens one connection, works, and closes it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from inventory.home import Home
+from inventory.model import Federation, Role
+from ledger import events, keys
+from ledger.connect import Connection, Settings, connect
+from ledger.errors import Unavailable
+from ledger.event import Event
+from ledger.keys import KeyRecord
+from trust.apikeys import ApiKey, Pepper
+from trust.authority import Authority
+from trust.errors import AuthorityMissing
+
+T = TypeVar("T")
+OPERATOR = "operator"
+DATABASE_ROLE = "fed_operator"
+PEPPER = "key-pepper"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How this operator reaches this federation's ledger."""
+
+    federation: Federation
+    home: Home
+    now: Callable[[], datetime]
+
+    def issue(
+        self,
+        name: str,
+        actor: str,
+        scopes: Sequence[str],
+        models: Sequence[str] | None,
+        expires_at: datetime | None,
+    ) -> tuple[ApiKey, KeyRecord]:
+        """A new key and its record; raises LedgerError."""
+        pepper = self._pepper()
+        return self._with(
+            lambda connection: keys.issue(
+                connection, pepper, name=name, scopes=scopes, models=models,
+                expires_at=expires_at, actor=actor,
+            )
+        )  # fmt: skip
+
+    def list_keys(self) -> tuple[KeyRecord, ...]:
+        """Every key there ever was."""
+        return self._with(keys.list_keys)
+
+    def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
+        """Revoke a key for good; raises UnknownKey."""
+        return self._with(
+            lambda connection: keys.revoke(connection, key_id, reason=reason, actor=actor)
+        )
+
+    def record(self, wanted: Sequence[Event]) -> None:
+        """Append events; those that are there already stay as they are."""
+
+        async def append(connection: Connection) -> None:
+            for event in wanted:
+                await events.append(connection, event)
+
+        self._with(append)
+
+    def _with(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        settings = self._settings()
+
+        async def run() -> T:
+            connection = await connect(settings)
+            async with connection:
+                return await work(connection)
+
+        return asyncio.run(run())
+
+    def _settings(self) -> Settings:
+        data = self.federation.with_role(Role.DATA)
+        if not data:
+            raise Unavailable("no node of this federation has the role data")
+        try:
+            authority = Authority.open(self.home.authority)
+        except AuthorityMissing as error:
+            raise Unavailable(f"{error}: nothing was deployed yet") from error
+        key, certificate = authority.ensure_client(OPERATOR, self.now())
+        return Settings(
+            hosts=tuple(str(node.address) for node in data),
+            port=self.federation.ports.postgres,
+            user=DATABASE_ROLE,
+            sslcert=certificate,
+            sslkey=key,
+            sslrootcert=self.home.authority / "ca.pem",
+            application_name="fedctl",
+        )
+
+    def _pepper(self) -> Pepper:
+        path = self.home.secrets / PEPPER
+        try:
+            return Pepper.parse(path.read_text())
+        except FileNotFoundError as error:
+            raise Unavailable(f"{path} is not there: no gateway was deployed yet") from error

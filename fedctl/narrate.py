@@ -1,0 +1,141 @@
+"""A deploy's events as people read them: waves as phases, changes as lines.
+
+Pure but for the output it is given. `Narrator` also counts what `--json` reports.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from rich.text import Text
+
+from deploys.protocol import (
+    Event,
+    GuardArmed,
+    GuardConfirmed,
+    GuardUndone,
+    NodeConnected,
+    NodeFailed,
+    OperationFinished,
+    Result,
+    StageFinished,
+    StageStarted,
+    Summary,
+)
+from fedctl.progress import ShownProgress
+
+INTERESTING = (Result.CHANGED, Result.FAILED)
+
+
+class Narrator:
+    """Tells a run's events through a progress; call it with each event."""
+
+    def __init__(
+        self, progress: ShownProgress, log: Callable[[str], None], *, quiet: bool = False
+    ) -> None:
+        self._progress, self._log, self._quiet = progress, log, quiet
+        self._stage = ExitStack()
+        self.pending: list[OperationFinished] = []
+
+    def __call__(self, event: Event) -> None:
+        """Tell one event."""
+        if isinstance(event, StageStarted):
+            self.close()
+            self._stage.enter_context(self._progress.phase(stage_title(event)))
+        elif isinstance(event, StageFinished):
+            self._end_stage(event)
+        elif isinstance(event, OperationFinished):
+            self._operation(event)
+        elif text := line_of(event):
+            self._progress.note(text)
+
+    def close(self) -> None:
+        """End a phase that no event ended (the run was stopped)."""
+        self._stage.close()
+        self._stage = ExitStack()
+
+    def _end_stage(self, event: StageFinished) -> None:
+        if event.succeeded:
+            self.close()
+            return
+        stage, self._stage = self._stage, ExitStack()
+        failed = _StageFailed()
+        stage.__exit__(_StageFailed, failed, None)
+
+    def _operation(self, event: OperationFinished) -> None:
+        what = ", ".join(map(str, event.changes)) or event.operation
+        if event.result is Result.PENDING:
+            self.pending.append(event)
+            if self._quiet:
+                return
+        elif event.result in INTERESTING:
+            failed = f": {event.message}" if event.result is Result.FAILED else ""
+            self._progress.note(f"{event.node}: {event.result.value} {what}{failed}")
+        for change in event.changes:
+            if change.diff:
+                self._log(f"{event.node} {event.role}: {change}\n{change.diff}")
+
+
+class _StageFailed(Exception):
+    """Marks a phase failed."""
+
+
+def stage_title(event: StageStarted) -> str:
+    """`gateway, first on redfin`, `base on 5 nodes`."""
+    many = len(event.nodes) > 2
+    return f"{event.stage} on {f'{len(event.nodes)} nodes' if many else ' and '.join(event.nodes)}"
+
+
+def line_of(event: Event) -> str:
+    """An event in one line; empty for those that are no news."""
+    if isinstance(event, NodeConnected) and event.bare:
+        return f"{event.node}: bare, connected as {event.user}"
+    if isinstance(event, NodeFailed):
+        return f"{event.node}: {event.failure}: {event.message}"
+    if isinstance(event, GuardArmed):
+        return f"{event.node}: {event.guard} undoes itself in {event.seconds} s unless confirmed"
+    if isinstance(event, GuardConfirmed):
+        return f"{event.node}: {event.guard} confirmed by a new connection"
+    if isinstance(event, GuardUndone):
+        state = "healthy again" if event.healthy else "NOT answering"
+        return f"{event.node}: {event.guard} was undone, the node is {state}: {event.message}"
+    return ""
+
+
+def pending_lines(pending: list[OperationFinished]) -> list[Text]:
+    """What `plan` shows: per node and role, each change, its diff indented below it."""
+    lines: list[Text] = []
+    place = ("", "")
+    for event in sorted(pending, key=lambda e: (e.node, e.role)):
+        if (event.node, event.role) != place:
+            place = (event.node, event.role)
+            lines.append(Text.assemble((event.node, "bold"), f"  {event.role}"))
+        changes = event.changes or ()
+        if not changes:
+            lines.append(Text.assemble("  ~ ", event.operation))
+        for change in changes:
+            lines.append(Text.assemble(("  ~ ", "yellow"), str(change)))
+            lines += [_diff_line(line) for line in change.diff.splitlines()]
+    return lines
+
+
+def _diff_line(line: str) -> Text:
+    style = ""
+    if line.startswith("+") and not line.startswith("+++"):
+        style = "green"
+    elif line.startswith("-") and not line.startswith("---"):
+        style = "red"
+    return Text(f"      {line}", style=style)
+
+
+def node_rows(summary: Summary) -> list[tuple[str, str, str, str, str]]:
+    """Rows for a table: node, outcome, changed, unchanged, message."""
+    return [
+        (
+            node.node,
+            node.outcome.value,
+            str(node.changed or node.pending or 0),
+            str(node.unchanged),
+            node.message.partition("\n")[0],
+        )
+        for node in summary.nodes
+    ]

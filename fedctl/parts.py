@@ -1,0 +1,98 @@
+"""The parts a command is made of, each replaceable: tests pass their own, nothing is patched."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fedctl.remote import Connect, connect
+from inventory.home import Home
+from inventory.model import Federation, Node
+from inventory.progress import Progress
+
+if TYPE_CHECKING:
+    from deploys.protocol import Event, Summary
+    from fedctl.deploy import Order, Stopper
+    from ledger.event import Event as LedgerEvent
+    from ledger.keys import KeyRecord
+    from trust.apikeys import ApiKey
+
+
+class LedgerAccess(Protocol):
+    """What commands need of the ledger (see `ledger_client.Ledger`)."""
+
+    def issue(
+        self,
+        name: str,
+        actor: str,
+        scopes: Sequence[str],
+        models: Sequence[str] | None,
+        expires_at: datetime | None,
+    ) -> "tuple[ApiKey, KeyRecord]":
+        """A new key and its record."""
+
+    def list_keys(self) -> "tuple[KeyRecord, ...]":
+        """Every key there ever was."""
+
+    def revoke(self, key_id: str, reason: str, actor: str) -> "KeyRecord":
+        """Revoke a key for good."""
+
+    def record(self, wanted: "Sequence[LedgerEvent]") -> None:
+        """Append events."""
+
+
+OpenLedger = Callable[[Federation, Home, Callable[[], datetime]], LedgerAccess]
+
+
+def _run_deploy(
+    order: "Order", hear: "Callable[[Event], None]", log: Path, stopper: "Stopper"
+) -> "Summary":
+    from fedctl.deploy import run_deploy
+
+    return run_deploy(order, hear, log, stopper)
+
+
+def _open_ledger(federation: Federation, home: Home, now: Callable[[], datetime]) -> LedgerAccess:
+    from fedctl.ledger_client import Ledger
+
+    return Ledger(federation, home, now)
+
+
+def _build(federation: Federation, home: Home, progress: Progress) -> None:
+    """Everything nodes are given: our release and, for inference nodes, the engine."""
+    from fedctl.builds import build_all
+
+    build_all(federation, home, progress)
+
+
+def _lab() -> ModuleType:
+    from fedctl import lab_parts
+
+    return lab_parts
+
+
+def _complete(*arguments: Any, **options: Any) -> dict[str, Any]:
+    from fedctl.gateway_client import complete
+
+    return complete(*arguments, **options)
+
+
+def _ready(federation: Federation, node: Node, ca: Path) -> str:
+    from fedctl.gateway_client import ready
+
+    return ready(federation, node, ca)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Real ones by default; imports happen when a part is first used."""
+
+    connect: Connect = connect
+    run_deploy: Callable[..., "Summary"] = _run_deploy
+    open_ledger: OpenLedger = _open_ledger
+    build: Callable[[Federation, Home, Progress], None] = _build
+    lab: Callable[[], Any] = field(default=_lab)
+    complete: Callable[..., dict[str, Any]] = _complete
+    ready: Callable[[Federation, Node, Path], str] = _ready
