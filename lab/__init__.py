@@ -9,10 +9,11 @@ without that mark. State is read from the kernel, never from a file that could h
 """
 
 from lab.errors import LabError
-from lab.inside import Completed, logs, run_in, shell
+from lab.inside import Completed, logs, run_in, shell, stream_in
 from lab.lifecycle import boot, clean, down, kill, reset, up
 from lab.links import cut, heal
 from lab.requirements import install_requirements, missing_requirements
+from lab.rootfs import discard_cache
 from lab.status import NodeStatus, status
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "boot",
     "clean",
     "cut",
+    "discard_cache",
     "down",
     "heal",
     "install_requirements",
@@ -32,5 +34,6 @@ __all__ = [
     "run_in",
     "shell",
     "status",
+    "stream_in",
     "up",
 ]

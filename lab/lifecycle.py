@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TypeVar
 
 from inventory.home import Home
@@ -127,6 +128,7 @@ def reset(
 def _locked(
     home: Home, purpose: str, *, wait_seconds: float = lock.PATIENCE_SECONDS
 ) -> AbstractContextManager[None]:
+    requirements.require_root()
     return lock.held(home.lab / lock.NAME, purpose, wait_seconds=wait_seconds)
 
 
@@ -178,9 +180,14 @@ def _await(federation: Federation, home: Home, nodes: Sequence[Node]) -> dict[st
 
 def _is_up(federation: Federation, home: Home, node: Node) -> bool:
     """Whether the node is ready to be worked with, as far as its network lets anyone see."""
+    leader = leader_of(folder_of(home, node).mount)
+    if leader is None:
+        return False
     if links.isolated(home, node):
         return system_state(federation, home, node) in ("running", "degraded")
-    return answers_ssh(node)
+    # While it boots, SSH greets already but turns everyone but root away (pam_nologin).
+    booting = Path(f"/proc/{leader.pid}/root/run/nologin").exists()
+    return not booting and answers_ssh(node)
 
 
 def _healthy(home: Home, node: Node) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from inventory.home import Home
 from inventory.model import Federation, Node
-from lab import lock
+from lab import lock, requirements
 from lab.command import run
 from lab.errors import LabError, NotOurs
 from lab.names import Names, names_of
@@ -96,6 +96,7 @@ delete {table}
 
 def _locked(federation: Federation, home: Home, purpose: str) -> AbstractContextManager[None]:
     names_of(federation, home)  # refuses a site
+    requirements.require_root()
     return lock.held(home.lab / lock.NAME, purpose, wait_seconds=lock.PATIENCE_SECONDS)
 
 

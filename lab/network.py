@@ -20,6 +20,8 @@ from lab.names import MARK_PREFIX, Names, gateway_of, names_of
 
 # In /run, as the settings themselves: both are gone after a restart of this computer.
 SAVED = Path("/run/federation-operator/kernel-settings.json")
+# The table is not there, or the kernel knows no tables of that family.
+ABSENT = ("No such file or directory", "not supported")
 COMMENT = re.compile(r'^\tcomment "(.*)"$', re.MULTILINE)
 
 
@@ -88,7 +90,7 @@ def table_mark(family: str, table: str) -> str | None:
     try:
         text = run(("nft", "list", "table", family, table))
     except CommandFailed as error:
-        if "No such file" in error.output:
+        if any(text in error.output for text in ABSENT):
             return None
         raise
     match = COMMENT.search(text)

@@ -59,8 +59,10 @@ def missing_requirements(federation: Federation | None = None) -> tuple[Missing,
                 f"use one of {', '.join(ARCHITECTURES)}",
             )
         )
-    found += _packages() + _privileges() + _kernel() + _configuration(federation)
-    return tuple(found)
+    privileges = _privileges()
+    # Without root the kernel cannot be asked.
+    kernel = [] if privileges else _kernel()
+    return (*found, *_packages(), *privileges, *kernel, *_configuration(federation))
 
 
 def check(federation: Federation | None = None) -> None:
@@ -73,6 +75,13 @@ def check(federation: Federation | None = None) -> None:
     if packages:
         steps.insert(0, f"apt-get install {' '.join(packages)}")
     raise LabUnavailable([missing.what for missing in found], "; ".join(dict.fromkeys(steps)))
+
+
+def require_root() -> None:
+    """Raises LabUnavailable unless this process may change the lab."""
+    if os.geteuid() != 0:
+        missing = _privileges()[0]
+        raise LabUnavailable([missing.what], missing.remedy)
 
 
 def install_requirements(progress: Progress) -> tuple[str, ...]:
@@ -138,6 +147,8 @@ def _kernel() -> list[Missing]:
     filesystems = Path("/proc/filesystems").read_text().split()
     if "overlay" not in filesystems and not succeeds(("modprobe", "overlay")):
         found.append(Missing("overlayfs in the kernel", "use a kernel that has it"))
+    if shutil.which("nft", path=environment()["PATH"]) and not succeeds(("nft", "list", "tables")):
+        found.append(Missing("nftables in the kernel", "use a kernel that has nf_tables"))
     if not any(Path("/sys/fs/cgroup").iterdir()):
         found.append(Missing("control groups at /sys/fs/cgroup", "mount them"))
     return found

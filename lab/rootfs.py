@@ -16,8 +16,8 @@ from inventory.home import Home
 from inventory.progress import Progress
 from lab import lock, sources
 from lab.command import environment, run
-from lab.errors import LabNoSpace, RootfsFailed
-from lab.mounts import remove_tree, unmount
+from lab.errors import LabBusy, LabNoSpace, RootfsFailed
+from lab.mounts import MOUNTINFO, remove_tree, unmount
 
 # A bare server with SSH; python3 because pyinfra's facts and our releases need it.
 PACKAGES = (
@@ -93,6 +93,15 @@ def ensure(home: Home, progress: Progress) -> str:
             progress.note("making the root file system (once; about half a minute)")
             _make(final, debian)
     return base
+
+
+def discard_cache(home: Home) -> None:
+    """Delete every root file system and package file; raises LabBusy while a lab runs on them."""
+    folder = home.cache.absolute()
+    if f"lowerdir={folder}/rootfs/" in MOUNTINFO.read_text():
+        raise LabBusy(f"a running lab uses {folder}: take it down first")
+    remove_tree(folder / "rootfs")
+    remove_tree(folder / "apt")
 
 
 def apt_settings() -> str:

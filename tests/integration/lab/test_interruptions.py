@@ -186,6 +186,12 @@ def test_no_mirror_is_an_error_that_names_the_log(
     assert not list((tmp_path / "rootfs").glob("[0-9a-f]" * 16))
 
 
+def test_a_cache_in_use_is_not_discarded(running: Federation, home: Home) -> None:
+    with pytest.raises(LabBusy, match="down first"):
+        lab.discard_cache(home)
+    assert all(status.ssh for status in lab.status(running, home))
+
+
 def test_a_lost_root_file_system_means_a_node_made_anew(running: Federation, home: Home) -> None:
     node = running.nodes[0]
     lab.down(running, home)
