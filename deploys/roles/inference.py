@@ -121,7 +121,7 @@ def configuration(context: NodeContext, engine: str, model: str) -> list[Managed
             wrapper=WRAPPER,
             model=model,
             flags=flags(context, model),
-            environment=[] if gpu else [cpu_cache(context)],
+            environment=[] if gpu else cpu_settings(context),
             address=node.address,
             port=federation.ports.vllm,
             authority=AUTHORITY,
@@ -134,9 +134,14 @@ def configuration(context: NodeContext, engine: str, model: str) -> list[Managed
     ]
 
 
-def cpu_cache(context: NodeContext) -> str:
-    """Memory for the keys and values of running requests, in GiB."""
-    return f"VLLM_CPU_KVCACHE_SPACE={context.federation.inference.cpu_kvcache_gib}"
+def cpu_settings(context: NodeContext) -> list[str]:
+    """The CPU build's environment: memory for keys and values of running requests, in GiB.
+
+    Samplers are compiled on their first use even with --enforce-eager, and die without a C++
+    compiler: compilation is off altogether.
+    """
+    gib = context.federation.inference.cpu_kvcache_gib
+    return [f"VLLM_CPU_KVCACHE_SPACE={gib}", "TORCHDYNAMO_DISABLE=1"]
 
 
 def flags(context: NodeContext, model: str) -> Sequence[str]:
