@@ -12,6 +12,7 @@ from deploys.roles.base import base
 from deploys.roles.certificates import certificates
 from deploys.roles.data import data
 from deploys.roles.firewall import firewall
+from deploys.roles.inference import inference
 from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
@@ -71,7 +72,15 @@ def stages() -> tuple[Stage, ...]:
             ),
         ),
         Stage("release", (RoleStep("release", release, linux),)),
-        Stage("data", (RoleStep("data", data, having(Role.DATA)),)),
+        # Different nodes, each the only one of its kind: there is none to try first.
+        Stage(
+            "data and inference",
+            (
+                RoleStep("data", data, having(Role.DATA)),
+                RoleStep("inference", inference, having(Role.INFERENCE)),
+            ),
+            alone_first=False,
+        ),
         Stage("exporters", (RoleStep("node exporter", node_exporter, linux),)),
         Stage("monitoring", (RoleStep("monitoring", monitoring, having(Role.MONITORING)),)),
     )
