@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api import Config, Host, Inventory, State, arguments, facts
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import StateStage
 from pyinfra.connectors.base import BaseConnector
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
+from deploys import templates
 from deploys.changes import announced
 from deploys.context import NodeContext
 from deploys.protocol import Change
@@ -77,6 +78,33 @@ class Evaluation:
         return tuple(Change("run", str(command)) for command in meta._commands or ())
 
 
+def warm_up() -> None:
+    """Do once what every worker process would do again after the fork."""
+    templates.load_all()
+    # pyinfra evaluates the same type hints for every operation and every fact: half its time here.
+    hints = arguments.all_global_arguments()
+    for module in (arguments, facts):
+        module.all_global_arguments = lambda: hints  # type: ignore[attr-defined]
+
+
+class _OneHost(Inventory):
+    """An inventory of one host with a given connector; it does not search for installed ones."""
+
+    def __init__(self, name: str, connector: ConnectorFactory, groups: tuple[str, ...]) -> None:
+        self._one = (name, connector, groups)
+        super().__init__(([], {}))  # type: ignore[no-untyped-call]
+
+    def make_hosts_and_groups(self, names: Any, groups: Any) -> None:
+        """Called by pyinfra with the empty lists given above."""
+        del names, groups
+        name, connector, of_groups = self._one
+        # pyinfra calls the connector with (state, host) and asks nothing else of its class.
+        host = Host(name, self, list(of_groups), connector)
+        self.hosts = {name: host}
+        for group in of_groups:
+            self.groups[group].append(host)
+
+
 @contextmanager
 def evaluating(
     name: str,
@@ -90,11 +118,8 @@ def evaluating(
 
     `sudo` is for connectors that do not run commands as root already.
     """
-    of_groups: dict[str, Any] = {group: ([name], {}) for group in groups}
-    inventory = Inventory(([name], {}), **of_groups)  # type: ignore[no-untyped-call]
+    inventory = _OneHost(name, connector, groups)
     host = inventory.get_host(name)
-    # pyinfra calls this with (state, host) and asks nothing else of it.
-    host.connector_cls = connector  # type: ignore[assignment]
     config = Config(SUDO=sudo, FAIL_PERCENT=0)  # type: ignore[no-untyped-call]
     state = State(inventory, config, check_for_changes=look_ahead)
     host.connected = True

@@ -90,7 +90,7 @@ class Session:
         if transport is None:
             raise self._lost(EOFError("no transport"))
         text = source("agent").encode()
-        command = f"python3 -I -u -c {shlex.quote(BOOT)}"
+        command = f"python3 -I -S -c {shlex.quote(BOOT)}"
         if self.user != "root":
             command = f"sudo -n -H -- {command}"
         try:

@@ -4,10 +4,18 @@ A template that uses a value it was not given is an error, never an empty string
 once a process; rendering is pure.
 """
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, UndefinedError
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
 
 from deploys.errors import TemplateError
 
@@ -24,6 +32,15 @@ def render(name: str, **values: object) -> str:
         raise TemplateError(f"no template {error.name!r} in {folders}") from error
     except UndefinedError as error:
         raise TemplateError(f"template {name!r}: {error}") from error
+
+
+def load_all() -> None:
+    """Compile every template now: processes forked later need not."""
+    environment = _environment()
+    for name in environment.list_templates():
+        # Some files there are not ours to render (Prometheus has braces of its own).
+        with suppress(TemplateSyntaxError):
+            environment.get_template(name)
 
 
 @cache

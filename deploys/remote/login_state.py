@@ -1,4 +1,4 @@
-"""Who a login user is. Argument: {"user": NAME}. Returns {"home", "shell"}, or null: no such user."""
+"""Who a login user is. Argument: {"user": NAME}. Returns {"home", "shell"}, or null for nobody."""
 
 import pwd
 from typing import Any
