@@ -85,7 +85,7 @@ def _contexts(
     release = releases.build(home)
     engine: Engine | None = None
     serving = [n for n in nodes if n.has(Role.INFERENCE)]
-    if serving and any(stage.title == "inference" for stage in chosen):
+    if any(role.name == "inference" for s in chosen for n in serving for role in s.roles_of(n)):
         model = os.environ.get(engines.MODEL_VARIABLE)
         engine = engines.build(home, federation, Path(model) if model else None)
     return tuple(

@@ -1,7 +1,8 @@
 """What a deploy goes through, in order: the list to read aloud.
 
-A stage runs on one node alone first, then on the others at once; the first failure stops
-everything. Planning asks every role of a node in this same order.
+A stage begins with one node alone (one for each role, where different nodes have them), then all
+others follow at once; the first failure stops everything. Planning asks every role of a node in
+this same order.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from deploys.evaluation import Deploy
 from deploys.roles.base import base
 from deploys.roles.certificates import certificates
 from deploys.roles.data import data
+from deploys.roles.exporter import exporter
 from deploys.roles.firewall import firewall
+from deploys.roles.gateway import gateway
 from deploys.roles.inference import inference
 from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
@@ -31,27 +34,34 @@ class RoleStep:
 
 @dataclass(frozen=True)
 class Stage:
-    """Roles that are rolled out together; `alone_first`: one node before all others."""
+    """Roles that are rolled out together."""
 
     title: str
     roles: tuple[RoleStep, ...]
-    alone_first: bool = True
 
     def roles_of(self, node: Node) -> tuple[RoleStep, ...]:
         """The roles this stage gives to `node`, in order."""
         return tuple(role for role in self.roles if role.applies(node))
 
     def waves(self, nodes: tuple[Node, ...]) -> tuple[tuple[Node, ...], ...]:
-        """The nodes this stage concerns, grouped into those that go at once."""
+        """The nodes this stage concerns: the first one to have each role, then all others."""
         concerned = tuple(node for node in nodes if self.roles_of(node))
-        if not self.alone_first or len(concerned) < 2:
-            return (concerned,) if concerned else ()
-        return (concerned[:1], concerned[1:])
+        names: set[str] = set()
+        for role in self.roles:
+            names |= {node.name for node in [n for n in concerned if role.applies(n)][:1]}
+        first = tuple(node for node in concerned if node.name in names)
+        others = tuple(node for node in concerned if node.name not in names)
+        return tuple(wave for wave in (first, others) if wave)
 
 
 def linux(node: Node) -> bool:
     """Nodes that run Debian."""
     return node.platform is Platform.DEBIAN
+
+
+def mac(node: Node) -> bool:
+    """Nodes that run macOS."""
+    return node.platform is Platform.MACOS
 
 
 def having(role: Role) -> Callable[[Node], bool]:
@@ -72,15 +82,15 @@ def stages() -> tuple[Stage, ...]:
             ),
         ),
         Stage("release", (RoleStep("release", release, linux),)),
-        # Different nodes, each the only one of its kind: there is none to try first.
         Stage(
-            "data and inference",
+            "services",
             (
                 RoleStep("data", data, having(Role.DATA)),
                 RoleStep("inference", inference, having(Role.INFERENCE)),
+                RoleStep("node exporter", node_exporter, linux),
+                RoleStep("exporter", exporter, linux),
             ),
-            alone_first=False,
         ),
-        Stage("exporters", (RoleStep("node exporter", node_exporter, linux),)),
+        Stage("gateway", (RoleStep("gateway", gateway, having(Role.GATEWAY)),)),
         Stage("monitoring", (RoleStep("monitoring", monitoring, having(Role.MONITORING)),)),
     )
