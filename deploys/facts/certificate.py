@@ -12,13 +12,21 @@ class CertificateState(FactBase[dict[str, Any]]):
 
     ```
     {"certificate": "-----BEGIN ...", "authority": "", "key": "usable",
-     "modes": {"/etc/federation/tls/node.pem": "0644 root:root"}}
+     "modes": {"/etc/federation/tls/node.pem": "0644 root:root"},
+     "serving": ["federation-gateway.service"], "stale": []}
     ```
     """
 
     @staticmethod
     def default() -> dict[str, Any]:
-        return {"certificate": "", "authority": "", "key": "missing", "modes": {}}
+        return {
+            "certificate": "",
+            "authority": "",
+            "key": "missing",
+            "modes": {},
+            "serving": [],
+            "stale": [],
+        }
 
     def command(self, certificate: str, authority: str, key: str) -> StringCommand:
         argument = {"certificate": certificate, "authority": authority, "key": key}

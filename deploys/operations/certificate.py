@@ -1,8 +1,9 @@
 """Keep a node's certificate good: the node makes key and request, the operator's authority signs.
 
-One fact and one operation for key, certificate and authority. Two commands on the node with the
-signature in between, so nobody but the node ever has its key. What decides is
-`trust.certificate.decide`; the names are the inventory's, whatever the request says.
+One fact and one operation for key, certificate, authority and the services that loaded an older
+one: they are restarted, since a renewed certificate nobody serves expires all the same. The
+signature comes between two commands on the node, so nobody but the node ever has its key. What
+decides is `trust.certificate.decide`; the names are the inventory's, whatever the request says.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pyinfra.context import host
 from deploys.changes import announce
 from deploys.facts.certificate import CertificateState
 from deploys.layout import AUTHORITY, CERTIFICATE, SEALED_KEY
+from deploys.operations.units import SETTLE_SECONDS, TIMEOUT_SECONDS
 from deploys.protocol import Change
 from deploys.script import NodeScript, decode
 from trust.certificate import decide
@@ -55,16 +57,41 @@ class Issue(NodeScript):
         self, state: State, host: Host, connector_arguments: ConnectorArguments
     ) -> tuple[bool, CommandOutput]:
         """Run both commands; a refused request raises what the signer raises."""
-        answer = super().execute(state, host, connector_arguments.copy())
-        succeeded, output = cast(tuple[bool, CommandOutput], answer)
+        succeeded, output = _run(super(), state, host, connector_arguments)
         if not succeeded:
             return succeeded, output
         request = decode(output.stdout_lines)["request"].encode("ascii")
         certificate, authority = self.signer.sign(request)
-        install = _install(certificate, authority, new_key=True, describe=["install certificate"])
-        return cast(
-            tuple[bool, CommandOutput], install.execute(state, host, connector_arguments.copy())
-        )
+        install = _install(certificate, authority, new_key=True)
+        succeeded, output = _run(install, state, host, connector_arguments)
+        if not succeeded:
+            return succeeded, output
+        return RestartStale().execute(state, host, connector_arguments)
+
+
+class RestartStale(NodeScript):
+    """Look again, now that the files are right, and restart what loaded others."""
+
+    def __init__(self) -> None:
+        super().__init__("certificate_state", PATHS, ["see who loaded other files"])
+
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        """Run the look, then the restarts if there are any."""
+        succeeded, output = _run(super(), state, host, connector_arguments)
+        stale = decode(output.stdout_lines)["stale"] if succeeded else []
+        if not stale:
+            return succeeded, output
+        return _run(_restart(stale), state, host, connector_arguments)
+
+
+def _run(
+    command: Any, state: State, host: Host, connector_arguments: ConnectorArguments
+) -> tuple[bool, CommandOutput]:
+    # Each command adds its own stdin to the arguments: they must not share them.
+    answer = command.execute(state, host, connector_arguments.copy())
+    return cast(tuple[bool, CommandOutput], answer)
 
 
 @operation()
@@ -82,10 +109,12 @@ def certificate(
     describe = [str(change) for change in changes]
     if reason:
         yield Issue(names[0], signer, describe)
-    else:
-        stale = state["authority"].encode() != signer.authority_pem
-        authority = signer.authority_pem if stale else b""
-        yield _install(b"", authority, new_key=False, describe=describe)
+        return
+    if any(change.action != "restart" for change in changes):
+        other = state["authority"].encode() != signer.authority_pem
+        yield _install(b"", signer.authority_pem if other else b"", new_key=False)
+    if state["serving"]:
+        yield RestartStale()
 
 
 def why_issue(
@@ -118,16 +147,30 @@ def differences(state: Mapping[str, Any], authority_pem: bytes, reason: str) -> 
     for path, wanted in MODES.items():
         if path not in written and modes.get(path) != wanted:
             changes.append(Change("update", path, f"-{modes.get(path, '')}\n+{wanted}\n"))
-    return changes
+    if reason:
+        return changes + [Change("restart", unit) for unit in state["serving"]]
+    if AUTHORITY in written:
+        # Who is stale beside a wrong file may be right beside the right one.
+        return changes
+    return changes + [Change("restart", unit) for unit in state["stale"]]
 
 
-def _install(
-    certificate: bytes, authority: bytes, *, new_key: bool, describe: Sequence[str] = ()
-) -> NodeScript:
+def _restart(units: Sequence[str]) -> NodeScript:
+    argument = {
+        **{verb: [] for verb in ("mask", "unmask", "enable", "disable", "stop")},
+        "daemon_reload": False,
+        "start": [["restart", unit] for unit in units],
+        "settle_seconds": SETTLE_SECONDS,
+        "timeout_seconds": TIMEOUT_SECONDS,
+    }
+    return NodeScript("units_apply", argument, [f"restart {unit}" for unit in units])
+
+
+def _install(certificate: bytes, authority: bytes, *, new_key: bool) -> NodeScript:
     argument = {
         **PATHS,
         "certificate_pem": certificate.decode("ascii"),
         "authority_pem": authority.decode("ascii"),
         "new_key": new_key,
     }
-    return NodeScript("certificate_install", argument, describe)
+    return NodeScript("certificate_install", argument, ["install certificates, keys and modes"])

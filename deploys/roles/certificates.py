@@ -1,7 +1,7 @@
 """A node's certificate: 30 days, its own names, renewed at half life, its key never leaving it.
 
-Needs nothing but base, so `fedctl certs renew` can apply it alone. Nothing is restarted here:
-services record the sums of what they loaded, and their roles restart those that loaded older files.
+Needs nothing but base, so it can be applied alone. Services that loaded an older certificate are
+restarted with it: they record the sums of what they loaded.
 """
 
 from pyinfra.api import deploy

@@ -21,7 +21,9 @@ from tests.ops.harness import SimulatedNode, apply, plan
 from trust.certificate import decide, describe
 
 ISSUED = ["create /etc/federation/tls/ca.pem", "create /etc/federation/tls/node.pem"]
-INSTALLED = "install certificate"
+INSTALLED = "install certificates, keys and modes"
+LOOKED = "see who loaded other files"
+UNIT = "federation-example.service"
 
 
 class NodeWithKey:
@@ -36,11 +38,14 @@ class NodeWithKey:
         # A node that was taken over asks for another name.
         self.claims = common_name
         self.power_cut = False
+        # What a running service loaded, if there is one.
+        self.loaded: dict[str, str] = {}
         self.node = SimulatedNode(
             scripts={
                 "certificate_state": self.state,
                 "certificate_request": self.request,
                 "certificate_install": self.install,
+                "units_apply": self.restart,
             }
         )
 
@@ -51,7 +56,16 @@ class NodeWithKey:
             "authority": self.files[AUTHORITY],
             "key": self.fault(),
             "modes": self.modes,
+            "serving": [UNIT] if self.loaded else [],
+            "stale": [UNIT] if self.loaded and self.loaded != self.files else [],
         }
+
+    def start(self) -> None:
+        self.loaded = dict(self.files)
+
+    def restart(self, argument: dict[str, Any]) -> None:
+        assert argument["start"] == [["restart", UNIT]]
+        self.start()
 
     def fault(self) -> str:
         if self.key is None:
@@ -103,7 +117,7 @@ def reasons(given: NodeContext, machine: NodeWithKey) -> str:
 def test_a_bare_node_gets_its_own_names_from_a_new_authority(given: NodeContext) -> None:
     machine = NodeWithKey()
     done = apply(certificates, given, machine.node)
-    assert done == [*ISSUED, f"create {SEALED_KEY}", INSTALLED]
+    assert done == [*ISSUED, f"create {SEALED_KEY}", INSTALLED, LOOKED]
     facts = describe(machine.files[CERTIFICATE].encode())
     assert facts.common_name == given.node.name
     assert set(facts.names) == {given.node.name, given.federation.fqdn(given.node), "localhost"}
@@ -172,7 +186,7 @@ def test_a_changed_mode_is_mended_without_a_new_certificate(
 ) -> None:
     before = machine.files[CERTIFICATE]
     machine.modes[AUTHORITY] = "0600 root:root"
-    assert apply(certificates, given, machine.node) == [f"update {AUTHORITY}"]
+    assert apply(certificates, given, machine.node) == [INSTALLED]
     assert machine.files[CERTIFICATE] == before
     assert apply(certificates, given, machine.node) == []
 
@@ -180,8 +194,38 @@ def test_a_changed_mode_is_mended_without_a_new_certificate(
 def test_a_changed_authority_file_is_put_back(given: NodeContext, machine: NodeWithKey) -> None:
     before = machine.files[AUTHORITY]
     machine.files[AUTHORITY] = before + "\n"
-    assert apply(certificates, given, machine.node) == [f"update {AUTHORITY}"]
+    assert apply(certificates, given, machine.node) == [INSTALLED]
     assert machine.files[AUTHORITY] == before
+
+
+def test_services_that_loaded_the_old_certificate_are_restarted(
+    given: NodeContext, machine: NodeWithKey
+) -> None:
+    machine.start()
+    assert apply(certificates, given, machine.node) == []
+    late = replace(given, now=given.now + timedelta(days=16))
+    changes = plan(certificates, late, machine.node)["Certificates: node"]
+    assert f"restart {UNIT}" in [str(change) for change in changes]
+    assert apply(certificates, late, machine.node)[-1] == f"restart {UNIT}"
+    assert machine.loaded == machine.files
+    assert apply(certificates, late, machine.node) == []
+
+
+def test_an_interrupted_renewal_still_restarts_them(
+    given: NodeContext, machine: NodeWithKey
+) -> None:
+    machine.loaded = {CERTIFICATE: "the one before"}
+    assert apply(certificates, given, machine.node) == [LOOKED, f"restart {UNIT}"]
+    assert apply(certificates, given, machine.node) == []
+
+
+def test_a_file_put_back_restarts_nobody_who_loaded_the_right_one(
+    given: NodeContext, machine: NodeWithKey
+) -> None:
+    machine.start()
+    machine.files[AUTHORITY] += "\n"
+    assert apply(certificates, given, machine.node) == [INSTALLED, LOOKED]
+    assert apply(certificates, given, machine.node) == []
 
 
 def test_a_node_cannot_name_itself(given: NodeContext) -> None:
