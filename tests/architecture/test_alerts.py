@@ -1,0 +1,41 @@
+"""Every metric of ours that a rule uses is exported: an alert on a misspelt name never fires."""
+
+import re
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+
+from gateway.metrics import GatewayMetrics
+
+TEMPLATES = Path(__file__).parents[2] / "deploys" / "templates"
+METRIC = re.compile(r"\b(gateway_[a-z_]+)")
+
+
+def expressions() -> str:
+    """Every rule's expression, in one text."""
+    found = []
+    for name in ("alerts.yml", "recording.yml"):
+        for group in yaml.safe_load((TEMPLATES / name).read_text())["groups"]:
+            found += [rule["expr"] for rule in group["rules"]]
+    return "\n".join(found)
+
+
+def test_every_gateway_metric_in_a_rule_is_exported() -> None:
+    text = GatewayMetrics(["engine"]).text().decode()
+    exported = set(re.findall(r"^(gateway_[a-z_]+)", text, re.MULTILINE))
+    used = set(METRIC.findall(expressions()))
+    assert used
+    assert used <= exported
+
+
+def test_labels_a_rule_selects_by_exist() -> None:
+    text = GatewayMetrics(["engine"]).text().decode()
+    assert 'gateway_requests_total{route="health",status="502"} 0.0' in text
+    assert re.search(r'gateway_request_duration_seconds_bucket\{le="10\.0",route=', text)
+
+
+def test_recorded_series_are_recorded() -> None:
+    rules = yaml.safe_load((TEMPLATES / "recording.yml").read_text())["groups"]
+    recorded = {rule["record"] for group in rules for rule in group["rules"]}
+    used = set(re.findall(r"\b([a-z]+:[a-z_0-9:]+)", expressions()))
+    assert used <= recorded
