@@ -39,3 +39,10 @@ def test_recorded_series_are_recorded() -> None:
     recorded = {rule["record"] for group in rules for rule in group["rules"]}
     used = set(re.findall(r"\b([a-z]+:[a-z_0-9:]+)", expressions()))
     assert used <= recorded
+
+
+def test_every_alert_is_documented() -> None:
+    page = (TEMPLATES.parents[1] / "docs" / "reference" / "monitoring.md").read_text()
+    groups = yaml.safe_load((TEMPLATES / "alerts.yml").read_text())["groups"]
+    for alert in (rule["alert"] for group in groups for rule in group["rules"]):
+        assert re.search(rf"^\|.*\b{alert}\b.*\|", page, re.MULTILINE), alert
