@@ -16,6 +16,7 @@ from deploys.roles.exporter import exporter
 from deploys.roles.firewall import firewall
 from deploys.roles.gateway import gateway
 from deploys.roles.inference import inference
+from deploys.roles.macos import macos
 from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
@@ -64,6 +65,11 @@ def mac(node: Node) -> bool:
     return node.platform is Platform.MACOS
 
 
+def mac(node: Node) -> bool:
+    """Nodes that run macOS."""
+    return node.platform is Platform.MACOS
+
+
 def having(role: Role) -> Callable[[Node], bool]:
     """Debian nodes that carry `role`."""
     return lambda node: linux(node) and node.has(role)
@@ -92,5 +98,6 @@ def stages() -> tuple[Stage, ...]:
             ),
         ),
         Stage("gateway", (RoleStep("gateway", gateway, having(Role.GATEWAY)),)),
+        Stage("macs", (RoleStep("macos", macos, mac),)),
         Stage("monitoring", (RoleStep("monitoring", monitoring, having(Role.MONITORING)),)),
     )
