@@ -65,11 +65,6 @@ def mac(node: Node) -> bool:
     return node.platform is Platform.MACOS
 
 
-def mac(node: Node) -> bool:
-    """Nodes that run macOS."""
-    return node.platform is Platform.MACOS
-
-
 def having(role: Role) -> Callable[[Node], bool]:
     """Debian nodes that carry `role`."""
     return lambda node: linux(node) and node.has(role)
