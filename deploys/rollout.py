@@ -60,6 +60,7 @@ class Rollout:
         self._emit = emit
         self._tallies = {node.name: _Tally() for node in nodes}
         self._left_over: list[str] = []
+        self._verified = False
         crew.listen(self._hear)
 
     def plan(self, mode: str) -> None:
@@ -100,6 +101,7 @@ class Rollout:
         kept = {name: tally.unchanged for name, tally in self._tallies.items()}
         self._left_over = []
         failed = self._crew.ask(names, Plan())
+        self._verified = True
         for name, unchanged in kept.items():
             self._tallies[name].unchanged = unchanged
         succeeded = not failed and not self._left_over
@@ -135,7 +137,9 @@ class Rollout:
 
     def _outcome(self, mode: str) -> tuple[Outcome, str]:
         failed = {name: tally for name, tally in self._tallies.items() if tally.failure}
-        message = "; ".join(f"{name}: {tally.message}" for name, tally in failed.items())
+        message = "; ".join(
+            f"{name}: {_first_line(tally.message)}" for name, tally in failed.items()
+        )
         kinds = {FailureKind(tally.failure) for tally in failed.values()}
         if FailureKind.ROLLBACK_FAILED in kinds:
             return Outcome.ROLLBACK_FAILED, message
@@ -149,7 +153,7 @@ class Rollout:
             pending = sum(tally.pending for tally in self._tallies.values())
             return (Outcome.PENDING if pending else Outcome.UNCHANGED), ""
         if any(tally.begun for tally in self._tallies.values()):
-            if self._left_over:
+            if self._verified and self._left_over:
                 what = "\n".join(self._left_over)
                 return Outcome.FAILED, f"applied, but these operations are never done:\n{what}"
             return Outcome.CHANGED, ""
@@ -161,10 +165,8 @@ class Rollout:
             word = NodeOutcome.FAILED
         elif mode == "plan":
             word = NodeOutcome.PENDING if tally.pending else NodeOutcome.UNCHANGED
-        elif outcome is Outcome.INTERRUPTED and tally.begun:
-            word = NodeOutcome.STOPPED
-        elif outcome not in (Outcome.CHANGED, Outcome.UNCHANGED) and not tally.begun:
-            word = NodeOutcome.NOT_STARTED
+        elif outcome not in (Outcome.CHANGED, Outcome.UNCHANGED) and not self._verified:
+            word = NodeOutcome.STOPPED if tally.begun else NodeOutcome.NOT_STARTED
         else:
             word = NodeOutcome.CHANGED if tally.changed else NodeOutcome.UNCHANGED
         return NodeSummary(
@@ -176,3 +178,7 @@ class Rollout:
             tally.failure,
             tally.message,
         )
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]

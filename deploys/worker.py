@@ -25,6 +25,7 @@ from deploys.context import NodeContext
 from deploys.errors import DeployError, FailureKind, Interrupted, NodeError, OperationFailed
 from deploys.evaluation import Evaluation, Operation, evaluating
 from deploys.guarding import confirm
+from deploys.inventory_groups import groups_of
 from deploys.protocol import (
     Event,
     NodeConnected,
@@ -140,7 +141,8 @@ class Worker:
             connector = NodeConnector(state, host, session)
             return connector
 
-        with evaluating(self.name, factory, look_ahead=look_ahead) as evaluation:
+        groups = groups_of(self.context.node)
+        with evaluating(self.name, factory, look_ahead=look_ahead, groups=groups) as evaluation:
             try:
                 yield evaluation
             except PyinfraError as error:
