@@ -18,12 +18,12 @@ CONFIG_FILE = f"{CONFIG}/exporter.toml"
 @deploy("Exporter")
 def exporter(context: NodeContext) -> None:
     """Serve certificate expiry, release, units and graphics card to Prometheus."""
+    managed(name="Exporter: configuration", files=files(context))
     system_users(
         name="Exporter: user",
         owner="exporter",
         users=[SystemUser("fedexporter", "Federation metrics of this machine")],
     )
-    managed(name="Exporter: configuration", files=files(context))
     units(name="Exporter: service", units=[Unit(UNIT)])
 
 

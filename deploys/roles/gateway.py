@@ -30,12 +30,12 @@ DRAIN_SECONDS = 60
 @deploy("Gateway")
 def gateway(context: NodeContext) -> None:
     """The OpenAI API on this node."""
+    managed(name="Gateway: configuration", files=files(context))
     system_users(
         name="Gateway: user",
         owner="gateway",
         users=[SystemUser("fedgateway", "Federation gateway")],
     )
-    managed(name="Gateway: configuration", files=files(context))
     secret(
         name="Gateway: pepper",
         path=SEALED_PEPPER,

@@ -49,17 +49,17 @@ def inference(context: NodeContext) -> None:
     if context.engine is None:
         raise BuildMissing(f"no engine was built for {context.node.name}")
     kind = context.federation.inference.engine
+    wanted = engine_environment(context.engine)
+    files = None if context.engine.model is None else local_model(context)
+    path = model_path(context, files)
+    managed(name="Inference: configuration", files=configuration(context, wanted.path, path))
     packages(name="Inference: packages", names=PACKAGES[kind])
     system_users(
         name="Inference: user",
         owner="inference",
         users=[SystemUser("fedvllm", "Federation inference engine")],
     )
-    wanted = engine_environment(context.engine)
     environment(name="Inference: engine", wanted=wanted, to=destination(context))
-    files = None if context.engine.model is None else local_model(context)
-    path = model_path(context, files)
-    managed(name="Inference: configuration", files=configuration(context, wanted.path, path))
     if files is not None:
         copied(name="Inference: model", path=path, model=files, to=destination(context))
     elif not context.federation.inference.model_path:

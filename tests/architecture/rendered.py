@@ -20,6 +20,7 @@ from deploys.facts.units import UnitStates
 from deploys.sequence import stages
 from tests.ops.contexts import context, federation
 from tests.ops.harness import SimulatedNode, apply
+from tests.ops.wheels import make_wheelhouse
 
 SIMULATED = (PathStates, PackageStates, UnitStates)
 
@@ -70,6 +71,9 @@ def rendered(home: Path, file: str = "lab.toml") -> list[Rendered]:
             for step in (role for stage in stages() for role in stage.roles_of(node)):
                 simulated = Recorder()
                 given = context(home, node=node.name, file=file)
+                for built in (given.release, given.engine):
+                    if built is not None:
+                        make_wheelhouse(built.wheelhouse)
                 with contextlib.suppress(Exception):
                     apply(step.deploy, given, simulated, Defaults())
                 found += [

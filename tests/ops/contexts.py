@@ -28,7 +28,7 @@ def context(
         version="0.0.1",
         wheelhouse=home / "engine",
         requirements=home / "engine.txt",
-        model=home / "model",
+        model=None,
         model_name="tiny",
     )
     return NodeContext(

@@ -1,0 +1,84 @@
+"""The gateway role against a simulated node: settings the daemon accepts, a sealed pepper."""
+
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploys.errors import DeployError
+from deploys.pepper import pepper_text
+from deploys.roles.gateway import CONFIG_FILE, SEALED_PEPPER, UNIT, gateway, settings
+from gateway.settings import GatewaySettings
+from inventory.model import Role
+from tests.ops.contexts import context
+from tests.ops.harness import SimulatedNode, apply, plan
+from tests.ops.played import with_users
+
+
+@pytest.fixture
+def sealed() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def node(sealed: dict[str, Any]) -> SimulatedNode:
+    def state(argument: Any) -> Any:
+        return {"state": "same" if argument["path"] in sealed else "absent"}
+
+    def seal(argument: Any) -> None:
+        sealed[argument["path"]] = argument["content"]
+
+    return with_users(SimulatedNode(scripts={"secret_state": state, "secret_seal": seal}))
+
+
+def test_a_bare_node_gets_a_gateway_and_then_nothing(tmp_path: Path, node: SimulatedNode) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    assert apply(gateway, where, node) == [
+        f"create {CONFIG_FILE}",
+        f"create /etc/systemd/system/{UNIT}",
+        "create /etc/sysusers.d/federation-gateway.conf",
+        "create user fedgateway",
+        f"create {SEALED_PEPPER}",
+        f"enable {UNIT}",
+        f"start {UNIT}",
+    ]
+    assert apply(gateway, where, node) == []
+    assert plan(gateway, where, node) == {}
+
+
+@pytest.mark.parametrize("file", ["lab.toml", "federation.toml"])
+def test_the_daemon_accepts_its_settings(tmp_path: Path, file: str) -> None:
+    where = context(tmp_path, role=Role.GATEWAY, file=file)
+    read = GatewaySettings.parse(tomllib.loads(settings(where)))
+    assert read.node == where.node.name
+    assert where.node.address in read.listen.addresses
+    assert read.listen.port == where.federation.ports.gateway
+    [data] = where.federation.with_role(Role.DATA)
+    assert (read.ledger.host, read.ledger.address) == (where.federation.fqdn(data), data.address)
+    inference = where.federation.with_role(Role.INFERENCE)
+    assert [upstream.name for upstream in read.upstreams] == [node.name for node in inference]
+    assert read.upstreams[0].models == (where.federation.inference.served_model_name,)
+
+
+def test_a_federation_without_an_engine_is_refused(tmp_path: Path) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    others = tuple(n for n in where.federation.nodes if not n.has(Role.INFERENCE))
+    alone = where.federation.model_copy(update={"nodes": others})
+    with pytest.raises(DeployError, match="inference"):
+        settings(type(where)(alone, where.node, where.home, where.now, where.release))
+
+
+def test_every_gateway_gets_the_one_pepper_and_nobody_sees_it(
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    planned = str(plan(gateway, where, node))
+    effects = apply(gateway, where, node)
+    pepper = pepper_text(where.home)
+    assert sealed == {SEALED_PEPPER: pepper}
+    assert pepper.strip() not in planned + str(effects)
+    kept = where.home.secrets / "key-pepper"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
