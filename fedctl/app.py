@@ -122,6 +122,7 @@ class FedGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command's first sentence, whole."""
+        del ctx
         rows = [
             (name, command.get_short_help_str(limit=400)) for name, command in self.commands.items()
         ]

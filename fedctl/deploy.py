@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -108,9 +108,9 @@ class _Listener:
         self._stream, self._hear = stream, hear
         self.summary: Summary | None = None
 
-    def listen(self, lines: Sequence[str] = ()) -> None:
-        """Hand every event on; the summary is kept, not handed on."""
-        for line in lines or iter(self._stream.readline, ""):
+    def listen(self) -> None:
+        """Hand every event on until the stream ends; the summary is kept, not handed on."""
+        for line in iter(self._stream.readline, ""):
             if not line.strip():
                 continue
             event = decode(line)
@@ -118,6 +118,7 @@ class _Listener:
                 self.summary = event
             else:
                 self._hear(event)
+        self._stream.close()
 
 
 def _wind_up(process: "subprocess.Popen[str]", listener: _Listener) -> None:

@@ -17,6 +17,7 @@ from fedctl import errors
 from inventory import errors as inventory_errors
 from lab import errors as lab_errors
 from ledger import errors as ledger_errors
+from runbooks.errors import RunbookError
 from trust import errors as trust_errors
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ _CLASSES: dict[type[BaseException], Exit] = {
     ledger_errors.LedgerError: Exit.FAILED,
     ledger_errors.Unavailable: Exit.UNREACHABLE,
     trust_errors.TrustError: Exit.FAILED,
+    RunbookError: Exit.FAILED,
 }
 
 _ADVICE: dict[type[BaseException], str] = {

@@ -138,7 +138,10 @@ def parse_answer(text: str) -> Answer:
     first, _, rest = text.strip().partition("\n")
     word, _, now = first.partition(" ")
     record = parse_record(rest) if rest.strip() else None
-    return Answer(Word(word), int(now), record)
+    try:
+        return Answer(Word(word), int(now), record)
+    except ValueError as error:
+        raise ValueError(f"not an answer of the lock script: {first[:200]!r}") from error
 
 
 def parse_record(line: str) -> Record:
@@ -147,7 +150,7 @@ def parse_record(line: str) -> Record:
         value = json.loads(line)
         acquired, expires = int(value.pop("acquired")), int(value.pop("expires"))
         claim = Claim(**{name: str(item) for name, item in value.items()})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"not a lock record: {line[:200]!r}") from error
     return Record(claim, acquired, expires)
 

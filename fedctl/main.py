@@ -12,8 +12,10 @@ def main() -> None:
     """Run the command line and exit."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: os._exit(128 + received))
+    from fedctl.interrupts import INTERRUPTS
     from fedctl.program import run
 
+    INTERRUPTS.install()
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.exit(code)

@@ -16,7 +16,6 @@ from fedctl.interrupts import INTERRUPTS
 
 def run(argv: Sequence[str], app: App | None = None) -> int:
     """Run `fedctl ARGV`; the exit code. Never raises, never shows a traceback unasked."""
-    INTERRUPTS.install()
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     app = app or App(argv=tuple(argv))
     try:

@@ -1,6 +1,10 @@
-"""`certs show|renew`: the nodes' certificates."""
+"""`certs show|renew|timer`: the nodes' certificates."""
 
+import getpass
+import shutil
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,6 +12,7 @@ from rich.text import Text
 
 from deploys.authority import addresses_of, names_of
 from deploys.layout import CERTIFICATE
+from deploys.renewal_timer import Job, launchd_files, systemd_files
 from fedctl import remote
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.commands.deploying import carry_out
@@ -63,8 +68,8 @@ def show(app: App, on: tuple[str, ...]) -> None:
 def renew(app: App, nodes: tuple[str, ...], no_lock: bool) -> None:
     """Renew what is due: half of its life over, expired, or not what the inventory says.
 
-    The same as `apply`, for the ground every node stands on (certificates among it) only; services
-    that loaded an old certificate are restarted by the next full `apply`.
+    The same as `apply`, for the ground every node stands on (certificates among it) only. Services
+    that loaded an old certificate are restarted, one node first.
     """
     app.linux(nodes)
     with working(app, "certs renew", ", ".join(nodes)) as work:
@@ -85,6 +90,33 @@ def _describe(pem: bytes) -> CertificateFacts | None:
         return certificate.describe(pem)
     except CertificateUnreadable:
         return None
+
+
+@certs.command()
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Write the files there instead of printing them.",
+)
+@pass_app
+def timer(app: App, folder: Path | None) -> None:
+    """The job that renews certificates daily, for this computer (systemd, or launchd on a Mac).
+
+    Nodes cannot sign, so it runs where the authority's key is. Printed, or with --folder written:
+    to /etc/systemd/system (then enable federation-cert-renew.timer), or to ~/Library/LaunchAgents.
+    """
+    program = shutil.which("fedctl") or sys.argv[0]
+    job = Job(getpass.getuser(), Path(program).resolve(), app.inventory_path, app.home)
+    files = launchd_files(job) if sys.platform == "darwin" else systemd_files(job)
+    if folder is not None:
+        for name, text in files.items():
+            (folder / name).write_text(text)
+            app.output.say(f"wrote {folder / name}")
+    elif app.json:
+        app.output.data(files)
+    else:
+        for name, text in files.items():
+            app.output.text(f"# {name}\n{text}")
 
 
 def _decide(app: App, node: Node, pem: bytes, ca_pem: bytes, now: datetime) -> Renewal:

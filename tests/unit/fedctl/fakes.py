@@ -1,0 +1,235 @@
+"""Implementations of fedctl's parts that need no machine: nodes are folders, deploys are lists."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from deploys.errors import ConnectionLost, FailureKind, Unreachable
+from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
+from fedctl import lock_shell
+from fedctl.app import App
+from fedctl.deploy import Order, Stopper
+from fedctl.parts import Parts
+from fedctl.program import run
+from fedctl.remote import Done
+from fedctl.render import Output
+from inventory.home import Home
+from inventory.load import HERE
+from inventory.model import Federation, Node
+from ledger.errors import UnknownKey
+from ledger.event import Event as LedgerEvent
+from ledger.keys import KeyRecord
+from trust.apikeys import ApiKey, new_key
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+LAB, SITE = HERE / "lab.toml", HERE / "federation.toml"
+
+
+class FakeLink:
+    """A session with a node that is a folder: the real lock script runs, on that folder."""
+
+    def __init__(self, machines: "Machines", node: Node, user: str) -> None:
+        self.node, self.user, self._machines = node, user, machines
+
+    def run(
+        self, argv: Sequence[str], *, root: bool = False, stdin: str = "", seconds: float = 30
+    ) -> Done:
+        """Run the command here, with the lock's folder replaced; canned answers win."""
+        self._machines.ran.append((self.node.name, tuple(argv)))
+        if self.node.name in self._machines.down:
+            raise ConnectionLost(f"the connection to {self.node.name} was lost")
+        canned = self._machines.answer(self.node, argv)
+        if canned is not None:
+            return canned
+        folder = self._machines.folder / self.node.name
+        local = [str(folder) if word == lock_shell.FOLDER else word for word in argv]
+        done = subprocess.run(local, input=stdin, capture_output=True, text=True, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def stream(
+        self, argv: Sequence[str], line: Callable[[str, bool], None], *, root: bool = False
+    ) -> int:
+        """Like `run`, line by line."""
+        done = self.run(argv, root=root)
+        for text in done.out.splitlines():
+            line(text, False)
+        for text in done.err.splitlines():
+            line(text, True)
+        return done.code
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class Machines:
+    """The nodes: which are down, what some answer, what was run on them."""
+
+    folder: Path
+    down: set[str] = field(default_factory=set)
+    answers: dict[str, Done] = field(default_factory=dict)
+    ran: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    failure: FailureKind = FailureKind.DOWN
+
+    def connect(self, federation: Federation, home: Home, node: Node) -> FakeLink:
+        """A session, unless the node is down."""
+        if node.name in self.down:
+            raise Unreachable(self.failure, f"{node.name} ({node.address}) does not answer")
+        return FakeLink(self, node, federation.operator_user)
+
+    def answer(self, node: Node, argv: Sequence[str]) -> Done | None:
+        """The canned answer for a program on a node (`node:program`) or on all (`program`)."""
+        return self.answers.get(f"{node.name}:{argv[0]}") or self.answers.get(argv[0])
+
+
+@dataclass
+class Deploys:
+    """Deploy runs that say what they were told to say."""
+
+    outcome: Outcome = Outcome.UNCHANGED
+    events: tuple[Event, ...] = ()
+    nodes: tuple[NodeSummary, ...] = ()
+    message: str = ""
+    orders: list[Order] = field(default_factory=list)
+    during: Callable[[], None] = lambda: None
+
+    def run(
+        self, order: Order, hear: Callable[[Event], None], log: Path, stopper: Stopper
+    ) -> Summary:
+        """One run."""
+        self.orders.append(order)
+        self.during()
+        for event in self.events:
+            hear(event)
+        return Summary(order.mode, self.outcome, self.message, 1.0, self.nodes)
+
+
+@dataclass
+class MemoryLedger:
+    """Keys and events in memory."""
+
+    records: dict[str, KeyRecord] = field(default_factory=dict)
+    events: list[LedgerEvent] = field(default_factory=list)
+    error: Exception | None = None
+
+    def open(self, *_: Any) -> "MemoryLedger":
+        """Itself, whoever asks."""
+        return self
+
+    def issue(
+        self,
+        name: str,
+        actor: str,
+        scopes: Sequence[str],
+        models: Sequence[str] | None,
+        expires_at: datetime | None,
+    ) -> tuple[ApiKey, KeyRecord]:
+        """A key whose bytes are its number."""
+        self._check()
+        key = new_key(bytes([len(self.records) + 1]) * 40)
+        record = KeyRecord(
+            key.id, name, tuple(scopes), None if models is None else tuple(models), NOW, actor,
+            expires_at, None, None, None,
+        )  # fmt: skip
+        self.records[key.id] = record
+        return key, record
+
+    def list_keys(self) -> tuple[KeyRecord, ...]:
+        """Every key."""
+        self._check()
+        return tuple(self.records.values())
+
+    def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
+        """Revoke, or UnknownKey."""
+        self._check()
+        if key_id not in self.records:
+            raise UnknownKey(f"no key has the id {key_id!r}")
+        old = self.records[key_id]
+        changed = {**old.__dict__, "revoked_at": NOW, "revoked_by": actor, "revoked_reason": reason}
+        self.records[key_id] = KeyRecord(**changed)
+        return self.records[key_id]
+
+    def record(self, wanted: Sequence[LedgerEvent]) -> None:
+        """Append."""
+        self._check()
+        self.events += wanted
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class FakeLab:
+    """Records which verbs were called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> tuple[str, ...]:
+            self.calls.append(verb)
+            return ()
+
+        return call
+
+
+@dataclass
+class Stage:
+    """Everything one command needs, and what it said."""
+
+    folder: Path
+    inventory: Path = LAB
+    machines: Machines = field(init=False)
+    deploys: Deploys = field(default_factory=Deploys)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    lab: FakeLab = field(default_factory=FakeLab)
+    out: StringIO = field(default_factory=StringIO)
+    err: StringIO = field(default_factory=StringIO)
+    completion: dict[str, Any] = field(
+        default_factory=lambda: {
+            "gateway": "g", "model": "m", "completion_tokens": 8, "milliseconds": 12,
+        }
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        self.machines = Machines(self.folder / "nodes")
+        self.machines.folder.mkdir()
+
+    def app(self) -> App:
+        """A fresh context whose parts are these."""
+        parts = Parts(
+            connect=self.machines.connect,
+            run_deploy=self.deploys.run,
+            open_ledger=self.ledger.open,
+            build=lambda *_: None,
+            lab=lambda: self.lab,
+            complete=lambda *_: self.completion,
+            ready=lambda *_: "",
+        )
+        app = App(inventory=self.inventory, output=Output(self.out, self.err), parts=parts)
+        app.now = lambda: NOW
+        app.__dict__["home"] = Home(self.folder / "home", self.folder / "cache")
+        return app
+
+    def fedctl(self, *argv: str) -> int:
+        """Run a command line; the exit code. What it said is in `out` and `err` (of this run)."""
+        for stream in (self.out, self.err):
+            stream.seek(0)
+            stream.truncate()
+        app = self.app()
+        app.argv = argv
+        return run(argv, app)
+
+    @property
+    def home(self) -> Home:
+        """The operator's folders."""
+        return Home(self.folder / "home", self.folder / "cache")
+
+
+def node_summary(name: str, outcome: NodeOutcome, **more: Any) -> NodeSummary:
+    """Shorter to write."""
+    return NodeSummary(name, outcome, **more)

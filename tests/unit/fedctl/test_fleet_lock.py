@@ -1,0 +1,153 @@
+"""Several operators, several nodes (folders), the real script: who gets the lock, who keeps it."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fedctl import fleet_lock, lock_shell
+from fedctl.errors import Locked, NoMajority
+from fedctl.fleet_lock import FleetLock, claim_of, machine_id
+from fedctl.lock import Claim, Word
+from fedctl.remote import Links
+from inventory.home import Home
+from inventory.load import load
+from tests.unit.fedctl.fakes import LAB, Machines
+
+FEDERATION = load(LAB)
+NODES = FEDERATION.nodes
+ELSEWHERE = Claim("run-9", "bob@laptop", "apply", "another machine", "1@1")
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Machines:
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    return Machines(folder)
+
+
+class Operator:
+    """One operator's connections and what they were told."""
+
+    def __init__(self, machines: Machines, folder: Path, claim: Claim) -> None:
+        self.links = Links(machines.connect, FEDERATION, Home(folder, folder))
+        self.claim = claim
+        self.notes: list[str] = []
+        self.lost: list[str] = []
+
+    @contextmanager
+    def holding(self, heartbeat_seconds: float = 30) -> Iterator[None]:
+        with FleetLock(
+            self.links, NODES, self.claim, note=self.notes.append, lost=self.lost.append,
+            heartbeat_seconds=heartbeat_seconds, pause=lambda _: None,
+        ):  # fmt: skip
+            yield
+
+    def shown(self) -> list[Word]:
+        return [a.word for a in fleet_lock.ask(self.links, NODES, lock_shell.show()).values()]
+
+
+@pytest.fixture
+def ada(machines: Machines, tmp_path: Path) -> Operator:
+    return Operator(machines, tmp_path, claim_of("run-1", "apply"))
+
+
+@pytest.fixture
+def bob(machines: Machines, tmp_path: Path) -> Operator:
+    return Operator(machines, tmp_path, ELSEWHERE)
+
+
+def test_the_second_operator_is_told_who_why_and_since_when(ada: Operator, bob: Operator) -> None:
+    with ada.holding(), pytest.raises(Locked) as refused, bob.holding():
+        pass
+    assert refused.value.holder.reason == "apply"
+    assert str(os.getpid()) in refused.value.holder.owner
+    assert refused.value.holder.until > refused.value.holder.since
+    assert "fedctl lock show" in refused.value.advice
+
+
+def test_it_is_free_afterwards_also_when_the_work_fails(ada: Operator, bob: Operator) -> None:
+    with pytest.raises(KeyboardInterrupt), ada.holding():
+        raise KeyboardInterrupt
+    assert set(ada.shown()) == {Word.FREE}
+    with bob.holding():
+        pass
+
+
+def test_nodes_that_are_down_do_not_count_as_long_as_a_majority_answers(
+    ada: Operator, machines: Machines
+) -> None:
+    machines.down = {NODES[0].name, NODES[1].name}
+    with ada.holding():
+        pass
+    machines.down = {node.name for node in NODES[:3]}
+    with pytest.raises(NoMajority) as refused, ada.holding():
+        pass
+    assert NODES[0].name in str(refused.value)
+    machines.down = set()
+    assert set(ada.shown()) == {Word.FREE}, "what was granted was given back"
+
+
+def test_a_node_whose_script_fails_does_not_count_either(ada: Operator, machines: Machines) -> None:
+    for node in NODES[:3]:
+        (machines.folder / node.name).write_text("in the way of the folder")
+    with pytest.raises(NoMajority, match="lock script"), ada.holding():
+        pass
+
+
+def test_a_dead_process_of_this_machine_is_taken_over_with_a_notice(
+    ada: Operator, machines: Machines, tmp_path: Path
+) -> None:
+    gone = Claim("run-0", "ada@desk", "up", machine_id(), "999999@5")
+    crashed = Operator(machines, tmp_path, gone)
+    fleet_lock.ask(crashed.links, NODES, lock_shell.acquire("run-0", 60, gone.head()))
+    with ada.holding():
+        assert "took over" in ada.notes[0]
+        assert "ada@desk" in ada.notes[0]
+
+
+def test_a_stale_minority_does_not_stop_anybody(ada: Operator, bob: Operator) -> None:
+    argv = lock_shell.acquire(ELSEWHERE.token, 60, ELSEWHERE.head())
+    fleet_lock.ask(bob.links, NODES[:2], argv)
+    with ada.holding():
+        pass
+
+
+def test_the_heartbeat_notices_that_the_lock_was_broken(ada: Operator, bob: Operator) -> None:
+    with ada.holding(heartbeat_seconds=0.05):
+        fleet_lock.ask(bob.links, NODES, lock_shell.release(ada.claim.token))
+        wait_until(lambda: bool(ada.lost))
+    assert "broken" in ada.lost[0]
+
+
+def test_the_heartbeat_tells_nodes_that_restarted(ada: Operator, machines: Machines) -> None:
+    with ada.holding(heartbeat_seconds=0.05):
+        (machines.folder / NODES[0].name / "lock.json").unlink()
+        wait_until((machines.folder / NODES[0].name / "lock.json").exists)
+    assert not ada.lost
+
+
+def test_the_heartbeat_moves_the_expiry(ada: Operator, machines: Machines) -> None:
+    with ada.holding(heartbeat_seconds=0.05):
+        record = machines.folder / NODES[0].name / "lock.json"
+        before = record.stat().st_ino
+        wait_until(lambda: record.stat().st_ino != before)
+    assert not ada.lost
+
+
+def test_no_thread_is_left(ada: Operator) -> None:
+    with ada.holding():
+        assert any(thread.name == "fleet-lock" for thread in threading.enumerate())
+    assert not any(thread.name == "fleet-lock" for thread in threading.enumerate())
+
+
+def wait_until(condition: object, seconds: float = 10) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
