@@ -25,7 +25,7 @@ def main(wanted: list[str]) -> dict[str, Any]:
         "uptime_seconds": first_number("/proc/uptime"),
         "load": os.getloadavg()[0],
         "memory": memory(),
-        "disks": {path: disk(path) for path in ("/", "/var", "/boot")},
+        "disks": disks(("/", "/var", "/var/lib", "/boot")),
         "certificate": read(CERTIFICATE),
         "release": target(RELEASE),
         "reboot_required": Path("/run/reboot-required").exists(),
@@ -52,6 +52,17 @@ def memory() -> dict[str, int] | None:
     if "MemTotal" not in found or "MemAvailable" not in found:
         return None
     return {"total_kib": int(found["MemTotal"]), "available_kib": int(found["MemAvailable"])}
+
+
+def disks(paths: tuple[str, ...]) -> dict[str, Any]:
+    """One path a file system: the first that is on it."""
+    first: dict[int, str] = {}
+    for path in paths:
+        try:
+            first.setdefault(os.stat(path).st_dev, path)  # noqa: PTH116
+        except OSError:
+            continue
+    return {path: disk(path) for path in first.values()}
 
 
 def disk(path: str) -> dict[str, int] | None:

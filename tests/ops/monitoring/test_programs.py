@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -59,7 +60,7 @@ class Machine:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Prometheus's answer to an instant query."""
-        path = f"/api/v1/query?query={urllib.request.quote(expression)}"
+        path = f"/api/v1/query?query={urllib.parse.quote(expression)}"
         result: list[dict[str, Any]] = json.loads(self.get(self.ports.prometheus, path))["data"][
             "result"
         ]
@@ -78,7 +79,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             running.enter_context(_started(root, unit, _here(root, node.text(_unit(unit)))))
         found = Machine(root, ports, trusted, anonymous)
         for port in (ports.node_exporter, ports.alertmanager, ports.prometheus):
-            _wait(lambda port=port: found.get(port, "/metrics"), root)  # type: ignore[misc]
+            _wait(lambda port=port: found.get(port, "/metrics"), root)
         yield found
 
 
@@ -119,6 +120,14 @@ def test_tls_1_2_is_refused(machine: Machine, service: str) -> None:
     url = f"https://127.0.0.1:{getattr(machine.ports, service)}/metrics"
     with pytest.raises(OSError, match="protocol version"):
         urllib.request.urlopen(url, context=old, timeout=5).read()
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(machine: Machine) -> None:
+    place = ("127.0.0.1", machine.ports.node_exporter)
+    before = ssl.get_server_certificate(place, ca_certs=str(machine.root / "ca.pem"))
+    _node_certificate(machine.root, Authority.open(machine.root / "authority"))
+    after = ssl.get_server_certificate(place, ca_certs=str(machine.root / "ca.pem"))
+    assert before != after == (machine.root / "node.pem").read_text()
 
 
 def _deployed(root: Path, ports: Ports) -> SimulatedNode:
@@ -169,18 +178,25 @@ def _started(root: Path, unit: str, text: str) -> Iterator[None]:
 
 
 def _certificates(root: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    now = datetime.now(UTC)
-    authority = Authority.create(root / "authority", "test authority", now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    csr = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    (root / "node.pem").write_bytes(authority.sign(csr, ("localhost",), (LOOPBACK,), now))
+    authority = Authority.create(root / "authority", "test authority", datetime.now(UTC))
     (root / "ca.pem").write_bytes(authority.ca_pem)
-    (root / "tls.key").write_bytes(key_pem(key))
+    _node_certificate(root, authority)
     anonymous = ssl.create_default_context(cafile=root / "ca.pem")
     trusted = ssl.create_default_context(cafile=root / "ca.pem")
     trusted.load_cert_chain(root / "node.pem", root / "tls.key")
     return trusted, anonymous
+
+
+def _node_certificate(root: Path, authority: Authority) -> None:
+    """A new key and certificate, key first, each by a rename as a node does it."""
+    now = datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    csr = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    certificate = authority.sign(csr, ("localhost",), (LOOPBACK,), now)
+    for name, content in (("tls.key", key_pem(key)), ("node.pem", certificate)):
+        (root / f"{name}.new").write_bytes(content)
+        (root / f"{name}.new").rename(root / name)
 
 
 def _free_ports(count: int) -> list[int]:
