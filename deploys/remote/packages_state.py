@@ -6,29 +6,27 @@ dpkg-query takes.
 """
 
 import os
+import re
 from typing import Any
 
 STATUS = "/var/lib/dpkg/status"
 UPDATES = "/var/lib/dpkg/updates"
-DONE = "installed"
-ABSENT = ("not-installed", "config-files")
+# What `dpkg --configure -a` brings to an end.
+UNFINISHED = re.compile(r"\nStatus: \S+ \S+ (unpacked|half-configured|triggers-)")
 
 
 def main(argument: Any) -> Any:
-    installed, interrupted = {}, pending()
+    installed = {}
     try:
         with open(STATUS, encoding="utf-8") as file:
-            text = "\n" + file.read()
+            text = f"\n{file.read()}\n\n"
     except FileNotFoundError:
         return {"installed": {}, "interrupted": False}
     for name in argument["packages"]:
         stanza = find(text, name)
-        state = field(stanza, "Status").split(" ")[-1]
-        if state == DONE:
+        if field(stanza, "Status").split(" ")[-1] == "installed":
             installed[name] = field(stanza, "Version")
-        elif state and state not in ABSENT:
-            interrupted = True
-    return {"installed": installed, "interrupted": interrupted}
+    return {"installed": installed, "interrupted": pending() or bool(UNFINISHED.search(text))}
 
 
 def find(text: str, name: str) -> str:
