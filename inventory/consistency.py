@@ -12,6 +12,17 @@ from inventory.errors import Problem
 if TYPE_CHECKING:
     from inventory.model import Federation
 
+# Names that mean something else in certificates, the database's map of names, or selectors.
+RESERVED = {
+    "localhost": "every machine is that to itself",
+    "operator": "that is the common name of a person's certificate, and a role",
+    "inference": "that is a role, and selectors could not tell them apart",
+    "gateway": "that is a role, and selectors could not tell them apart",
+    "data": "that is a role, and selectors could not tell them apart",
+    "monitoring": "that is a role, and selectors could not tell them apart",
+    "worker": "that is a role, and selectors could not tell them apart",
+}
+
 
 def problems(federation: "Federation") -> tuple[Problem, ...]:
     """Every contradiction in `federation`, in file order."""
@@ -55,6 +66,9 @@ def _addresses(federation: "Federation") -> Iterator[Problem]:
         if node.name in names:
             yield Problem(f"nodes.{node.name}.name", repr(node.name), "a name no other node has")
         names.add(node.name)
+        if node.name in RESERVED:
+            wanted = f"not {node.name}: {RESERVED[node.name]}"
+            yield Problem(f"nodes.{node.name}", "a node", wanted)
         if node.address in seen:
             yield Problem(field, shown, f"an address other than that of {seen[node.address]}")
         seen.setdefault(node.address, node.name)

@@ -113,6 +113,12 @@ REFUSED: dict[str, tuple[str, object, str, str]] = {
     "a field missing": ("nodes.beta.hardware", DELETED, "nodes.beta.hardware", "required"),
     "a node name with a capital": ("nodes.Gamma", {}, "nodes.Gamma.name", "pattern"),
     "a node name that ends a line": ("nodes.gamma\n", {}, "nodes.gamma\n.name", "pattern"),
+    "a node called as a role": (
+        "nodes.operator",
+        {**GOOD["nodes"]["alpha"], "address": "192.0.2.13"},
+        "nodes.operator",
+        "a person's certificate",
+    ),
     "a node that renames itself": ("nodes.beta.name", "gamma", "nodes.beta.name", "table's own"),
     "a node that is no table": ("nodes.beta", 3, "nodes.beta", "table"),
     "nodes as a list": ("nodes", [], "nodes", "[nodes.NAME]"),
