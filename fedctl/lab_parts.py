@@ -18,11 +18,13 @@ from lab import (
 )
 from lab.identity import pin_host_keys
 from lab.inside import stream_in
+from lab.rootfs import discard_cache
 
 __all__ = [
     "boot",
     "clean",
     "cut",
+    "discard_cache",
     "down",
     "heal",
     "install_requirements",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
 from ledger import events, keys
@@ -24,7 +25,6 @@ from trust.errors import AuthorityMissing
 T = TypeVar("T")
 OPERATOR = "operator"
 DATABASE_ROLE = "fed_operator"
-PEPPER = "key-pepper"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Ledger:
         expires_at: datetime | None,
     ) -> tuple[ApiKey, KeyRecord]:
         """A new key and its record; raises LedgerError."""
-        pepper = self._pepper()
+        pepper = Pepper.parse(pepper_text(self.home))
         return self._with(
             lambda connection: keys.issue(
                 connection, pepper, name=name, scopes=scopes, models=models,
@@ -99,10 +99,3 @@ class Ledger:
             sslrootcert=self.home.authority / "ca.pem",
             application_name="fedctl",
         )
-
-    def _pepper(self) -> Pepper:
-        path = self.home.secrets / PEPPER
-        try:
-            return Pepper.parse(path.read_text())
-        except FileNotFoundError as error:
-            raise Unavailable(f"{path} is not there: no gateway was deployed yet") from error

@@ -3,7 +3,7 @@
 Pure but for the output it is given. `Narrator` also counts what `--json` reports.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from rich.text import Text
@@ -101,11 +101,11 @@ def line_of(event: Event) -> str:
     return ""
 
 
-def pending_lines(pending: list[OperationFinished]) -> list[Text]:
-    """What `plan` shows: per node and role, each change, its diff indented below it."""
+def pending_lines(pending: Sequence[OperationFinished], nodes: Sequence[str]) -> list[Text]:
+    """What `plan` shows: per node (in this order) and role, each change, its diff below it."""
     lines: list[Text] = []
     place = ("", "")
-    for event in sorted(pending, key=lambda e: (e.node, e.role)):
+    for event in sorted(pending, key=lambda e: nodes.index(e.node)):
         if (event.node, event.role) != place:
             place = (event.node, event.role)
             lines.append(Text.assemble((event.node, "bold"), f"  {event.role}"))

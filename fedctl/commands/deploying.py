@@ -142,7 +142,8 @@ def show_plan(app: App, work: Work, found: Deployed) -> None:
         ]
         app.output.data({"run": work.run.id, **work.facts, "pending": values})
         return
-    for line in pending_lines(list(found.pending)):
+    names = [node.name for node in app.federation.nodes]
+    for line in pending_lines(found.pending, names):
         app.output.styled(line)
     nodes = {event.node for event in found.pending}
     if nodes:

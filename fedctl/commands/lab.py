@@ -207,6 +207,8 @@ def clean(app: App, keep_cache: bool) -> None:
     with working(app, "lab clean", tell_ledger=False) as work:
         app.parts.lab().clean(app.federation, app.home, work.progress)
         with work.progress.phase("Keys and caches"):
+            if not keep_cache:
+                app.parts.lab().discard_cache(app.home)
             forget(app.home, keep_cache=keep_cache)
     _report(app, "deleted", tuple(node.name for node in app.federation.nodes))
 
@@ -214,7 +216,8 @@ def clean(app: App, keep_cache: bool) -> None:
 def forget(home: Home, *, keep_cache: bool) -> None:
     """Remove the operator's state of a lab; the runs' logs stay."""
     gone = [home.lab, home.authority, home.secrets, home.ssh_key.parent]
-    for folder in gone if keep_cache else [*gone, home.cache]:
+    built = [home.cache / name for name in ("releases", "wheelhouse")]
+    for folder in gone if keep_cache else [*gone, *built]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
