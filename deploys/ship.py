@@ -102,18 +102,18 @@ class Ship(PyinfraCommand):
 def ship(to: Destination, folder: str, files: Mapping[str, Path]) -> None:
     """Copy now; raises ConnectionLost or OperationFailed."""
     size = sum(path.stat().st_size for path in files.values())
-    process = subprocess.Popen(
+    with subprocess.Popen(
         ssh_arguments(to, receive_command(folder, to.user)),
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        broken = _write(process.stdin, files)
-        said = process.communicate(timeout=GRACE_SECONDS + size / MINIMUM_BYTES_PER_SECOND)[1]
-    except subprocess.TimeoutExpired as error:
-        raise ConnectionLost(f"copying {size} bytes to {to.address} came to a halt") from error
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:  # fmt: skip
+        try:
+            broken = _write(process.stdin, files)
+            said = process.communicate(timeout=GRACE_SECONDS + size / MINIMUM_BYTES_PER_SECOND)[1]
+        except subprocess.TimeoutExpired as error:
+            raise ConnectionLost(f"copying {size} bytes to {to.address} came to a halt") from error
+        finally:
+            # Also when a signal ends this: nothing goes on copying behind the operator's back.
+            process.kill()
     message = said.decode(errors="replace").strip()
     if process.returncode == SSH_LOST:
         raise ConnectionLost(f"copying to {to.address}: {message or 'the connection broke'}")

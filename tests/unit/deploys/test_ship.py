@@ -1,0 +1,84 @@
+"""Tests of deploys/ship.py: what ssh is told, and what a broken copy raises."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploys import ship as module
+from deploys.errors import ConnectionLost, OperationFailed
+from deploys.ship import Destination, receive_command, ship, ssh_arguments
+
+TO = Destination("fedop", "192.0.2.7", 2222, Path("/k"), Path("/pins"))
+
+
+def test_only_the_pinned_host_key_and_our_own_key_count() -> None:
+    arguments = ssh_arguments(TO, "true")
+    for expected in (
+        "-oStrictHostKeyChecking=yes", "-oUserKnownHostsFile=/pins", "-oIdentitiesOnly=yes",
+        "-oBatchMode=yes", "fedop@192.0.2.7", "2222", "/k",
+    ):  # fmt: skip
+        assert expected in arguments
+    assert arguments[1:3] == ["-F", "none"]
+
+
+def test_it_unpacks_as_root_whoever_logs_in() -> None:
+    assert receive_command("/a b", "fedop").startswith("sudo -n sh -c ")
+    assert receive_command("/a b", "root").startswith("umask 022; mkdir -p '/a b'")
+
+
+def here(monkeypatch: pytest.MonkeyPatch, *argv: str) -> None:
+    """Have a program of this machine stand in for ssh and the node behind it."""
+    monkeypatch.setattr(module, "ssh_arguments", lambda _to, command: [*argv, command])
+
+
+def test_files_arrive_whole_in_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here(monkeypatch, "sh", "-c")
+    monkeypatch.setattr(
+        module, "receive_command", lambda folder, _user: receive_command(folder, "root")
+    )
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 3_000_000)
+    link = tmp_path / "link"
+    link.symlink_to(source)
+    ship(TO, str(tmp_path / "there"), {"a.whl": source, "sub/b.whl": link})
+    assert (tmp_path / "there" / "a.whl").read_bytes() == source.read_bytes()
+    assert (tmp_path / "there" / "sub" / "b.whl").read_bytes() == source.read_bytes()
+    assert not (tmp_path / "there" / "sub" / "b.whl").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "text"),
+    [
+        (
+            "import sys; sys.stderr.write('Connection refused'); sys.exit(255)",
+            ConnectionLost,
+            "refused",
+        ),
+        ("import sys; sys.stderr.write('No space left'); sys.exit(2)", OperationFailed, "No space"),
+    ],
+)
+def test_what_went_wrong_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: type[Exception], text: str
+) -> None:
+    here(monkeypatch, sys.executable, "-c", script)
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 1_000_000)
+    with pytest.raises(error, match=text):
+        ship(TO, "/nowhere", {"a": source})
+
+
+def test_a_copy_that_stalls_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here(monkeypatch, sys.executable, "-c", "import sys,time; sys.stdin.read(); time.sleep(60)")
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
+    source = tmp_path / "source"
+    source.touch()
+    with pytest.raises(ConnectionLost, match="halt"):
+        ship(TO, "/nowhere", {"a": source})
+
+
+def test_the_stand_in_needs_tar() -> None:
+    assert subprocess.run(["tar", "--version"], capture_output=True, check=False).returncode == 0
