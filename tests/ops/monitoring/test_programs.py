@@ -95,7 +95,7 @@ def test_prometheus_scrapes_over_mutual_tls(machine: Machine) -> None:
 
 def test_rules_are_loaded_and_alertmanager_is_reached(machine: Machine) -> None:
     rules = json.loads(machine.get(machine.ports.prometheus, "/api/v1/rules"))["data"]["groups"]
-    assert {group["name"] for group in rules} >= {"machines", "certificates", "services"}
+    assert {group["name"] for group in rules} >= {"machines", "services", "monitoring"}
     path = "/api/v1/alertmanagers"
 
     def reached() -> bool:
