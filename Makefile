@@ -8,7 +8,7 @@ LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
-        bench-deploy lock reference operator dev test-requirements
+        bench-deploy lock lock-engine reference operator dev test-requirements
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,13 @@ lock: ## Resolve requirements/*.in again and write the hash-locked *.txt
 	@$(LOCK) requirements/dev.in -o requirements/dev.txt
 	@for set in operator node uv; do \
 	    $(LOCK) requirements/$$set.in -c requirements/dev.txt -o requirements/$$set.txt || exit 1; done
+
+lock-engine: ## Resolve the inference engines again (finds torch where pip is told to look)
+	@for links in "$$FEDERATION_ENGINE_WHEELS" "$$($(PY) -m pip config get global.find-links 2>/dev/null)" "$$PIP_FIND_LINKS"; do \
+	    [ -z "$$links" ] || UV_FIND_LINKS=$$links; done; export UV_FIND_LINKS; \
+	for engine in cpu cuda; do \
+	    $(LOCK) --python-platform x86_64-manylinux_2_36 --override requirements/engine-$$engine-overrides.txt \
+	        requirements/engine-$$engine.in -o requirements/engine-$$engine.txt || exit 1; done
 
 operator:
 	@requirements/install.sh operator
