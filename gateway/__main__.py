@@ -1,0 +1,58 @@
+"""`python -m gateway --config /etc/federation/gateway.toml`.
+
+What its unit must allow: reading its config, `/etc/federation/tls/{node,ca}.pem`, and credentials
+`tls.key` and `key-pepper`; TCP out to the ledger and the engines, in on two ports; `AF_UNIX` for
+NOTIFY_SOCKET. It writes no file, needs no JIT (MemoryDenyWriteExecute holds), no device and no
+system call beyond @system-service. Type=notify, WatchdogSec; TimeoutStopSec of at least
+`drain_seconds` + 15.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from gateway.logs import configure
+from gateway.server import Material, serve
+from gateway.settings import GatewaySettings
+from inventory.config import ConfigError, resolve
+from inventory.notify import Notifier
+from trust.apikeys import Pepper
+from trust.errors import TrustError
+
+DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
+CONFIG_STATUS = 78  # EX_CONFIG
+
+
+def main() -> int:
+    """Read the settings and serve; 0 after a drained stop, 78 for a configuration that is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="gateway", description="The federation's HTTP front door."
+    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
+    config: Path = parser.parse_args().config
+    try:
+        settings = GatewaySettings.read(config)
+        material = _material(settings)
+    except (ConfigError, TrustError, OSError) as error:
+        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201
+        return CONFIG_STATUS
+    configure(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
+    uvloop.run(serve(settings, material, Notifier(os.environ)))
+    return 0
+
+
+def _material(settings: GatewaySettings) -> Material:
+    pepper = resolve(settings.keys.pepper_path, os.environ).read_text()
+    return Material(
+        certificate=resolve(settings.tls.certificate_path, os.environ),
+        key=resolve(settings.tls.key_path, os.environ),
+        authority=resolve(settings.tls.ca_path, os.environ),
+        pepper=Pepper.parse(pepper),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

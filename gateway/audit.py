@@ -1,0 +1,95 @@
+"""The audit of this gateway: an intent before an engine is asked, an outcome before the last byte.
+
+Both writes carry their id and may be repeated, so an answer of Postgres that got lost is asked for
+again. An outcome that cannot be written although its request was served waits here (bounded) and is
+written when the ledger is back.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+from gateway.errors import LedgerAway
+from gateway.ledger_client import Ledger
+from gateway.metrics import GatewayMetrics
+from ledger.errors import Conflict, LedgerError, OutcomeUnknown, Unavailable
+from ledger.requests import RequestIntent, RequestOutcome
+
+logger = logging.getLogger("gateway.audit")
+
+# Seconds before each further attempt. An outcome is worth more patience: its request was served.
+INTENT_PAUSES = (0.1, 0.4)
+OUTCOME_PAUSES = (0.1, 0.4, 1.0, 2.0)
+MAX_DEFERRED = 10_000
+
+
+class Audit:
+    """Writes intents and outcomes, insisting where that is safe."""
+
+    def __init__(self, ledger: Ledger, metrics: GatewayMetrics) -> None:
+        self._ledger, self._metrics = ledger, metrics
+        self._deferred: deque[tuple[UUID, RequestOutcome]] = deque()
+
+    async def open(self, intent: RequestIntent) -> None:
+        """Write the intent; raises LedgerAway, and then nothing may be relayed."""
+        try:
+            await _insist(lambda: self._ledger.open_request(intent), INTENT_PAUSES)
+        except LedgerError as error:
+            self._failed("intent", intent.id, error)
+            raise LedgerAway from error
+
+    async def complete(self, request_id: UUID, outcome: RequestOutcome) -> None:
+        """Write the outcome; raises LedgerAway, and then the answer must not end as if whole."""
+        try:
+            await _insist(
+                lambda: self._ledger.complete_request(request_id, outcome), OUTCOME_PAUSES
+            )
+        except LedgerError as error:
+            self._failed("outcome", request_id, error)
+            raise LedgerAway from error
+        self._metrics.outcomes.labels(outcome.outcome.value).inc()
+
+    def defer(self, request_id: UUID, outcome: RequestOutcome) -> None:
+        """Keep an outcome until the ledger is back; the oldest is given up beyond the bound."""
+        if len(self._deferred) >= MAX_DEFERRED:
+            lost, _ = self._deferred.popleft()
+            logger.error("outcome given up", extra={"audit_id": str(lost)})
+        self._deferred.append((request_id, outcome))
+        self._metrics.audit_deferred.set(len(self._deferred))
+
+    async def flush(self) -> None:
+        """Write what was deferred, oldest first; raises LedgerError when the ledger is away."""
+        while self._deferred:
+            request_id, outcome = self._deferred[0]
+            try:
+                await self._ledger.complete_request(request_id, outcome)
+                self._metrics.outcomes.labels(outcome.outcome.value).inc()
+            except (Unavailable, OutcomeUnknown):
+                raise
+            except Conflict:
+                # A write whose answer was lost had happened after all.
+                logger.info("outcome was known already", extra={"audit_id": str(request_id)})
+            except LedgerError as error:
+                self._failed("outcome", request_id, error)
+            if self._deferred and self._deferred[0][0] == request_id:
+                self._deferred.popleft()
+            self._metrics.audit_deferred.set(len(self._deferred))
+
+    def _failed(self, step: str, request_id: UUID, error: LedgerError) -> None:
+        self._metrics.audit_failures.labels(step).inc()
+        logger.error(
+            "audit write failed",
+            extra={"step": step, "audit_id": str(request_id), "why": type(error).__name__},
+        )
+
+
+async def _insist(write: Callable[[], Awaitable[None]], pauses: Sequence[float]) -> None:
+    """Write, and again after each pause while the ledger is away; ids make repeats harmless."""
+    for pause in pauses:
+        try:
+            return await write()
+        except (Unavailable, OutcomeUnknown):
+            await asyncio.sleep(pause)
+    return await write()

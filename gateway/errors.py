@@ -1,0 +1,176 @@
+"""What a request can end in, other than an answer.
+
+GatewayError
+├── Refused                     told to the client in OpenAI's error body
+│   ├── BadRequest              400  not JSON, no model, wrong types
+│   ├── NotAuthenticated        401  no key, or one that does not work; never says which
+│   ├── NotPermitted            403  the key's scopes or models do not cover it
+│   ├── InternalError           500  a fault of ours
+│   ├── NotFound                404  no such path or model
+│   ├── MethodNotAllowed        405
+│   ├── BodyTimeout             408  the body came too slowly
+│   ├── BodyTooLarge            413
+│   ├── NotJson                 415  another content type or encoding
+│   ├── Stopping                503  cut short by this gateway's end
+│   ├── UpstreamRefused         4xx  the engine's own refusal, passed on
+│   ├── UpstreamFailed          502  dead, broken off, or an answer that is none
+│   ├── LedgerAway              503  keys or the audit cannot be had now
+│   ├── UpstreamBusy            503  the engine takes no more now
+│   └── UpstreamTimeout         504
+└── ClientGone                  nobody is left to tell
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+RETRY_AFTER_SECONDS = 2
+
+
+class GatewayError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ClientGone(GatewayError):
+    """The client closed its connection, or stopped reading."""
+
+
+class Refused(GatewayError):
+    """A request that gets no answer but an error. The message is for the client: it names no
+    address, no key, nothing of the prompt, nothing of how we are built.
+    """
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    reason: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class BadRequest(Refused):
+    """The request is not one."""
+
+    status, type = 400, "invalid_request_error"
+
+
+class NotAuthenticated(Refused):
+    """No working key."""
+
+    status, type, code = 401, "invalid_request_error", "invalid_api_key"
+    headers = MappingProxyType({"www-authenticate": 'Bearer realm="federation"'})
+
+    def __init__(self) -> None:
+        super().__init__("Incorrect API key provided.")
+
+
+class NotPermitted(Refused):
+    """The key works, but not for this."""
+
+    status, type, code = 403, "invalid_request_error", "insufficient_permissions"
+
+
+class NotFound(Refused):
+    """No such path, or no such model."""
+
+    status, type = 404, "invalid_request_error"
+
+
+class MethodNotAllowed(Refused):
+    """The path exists, for another method."""
+
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class BodyTimeout(Refused):
+    """The client took too long to send what it announced."""
+
+    status, type, code = 408, "invalid_request_error", "request_timeout"
+    headers = MappingProxyType({"connection": "close"})
+
+
+class BodyTooLarge(Refused):
+    """More than a request may be."""
+
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+    headers = MappingProxyType({"connection": "close"})
+
+
+class NotJson(Refused):
+    """A content type or encoding that this interface does not take."""
+
+    status, type, code = 415, "invalid_request_error", "unsupported_media_type"
+
+
+class UpstreamError(Refused):
+    """Base of what an engine did; `reason` labels the metric."""
+
+
+class UpstreamRefused(UpstreamError):
+    """The engine's own 4xx in OpenAI's format: `body` goes to the client as it is."""
+
+    reason = "refused"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"The engine answered {status}.")
+        self.status, self.body = status, body
+
+
+class UpstreamFailed(UpstreamError):
+    """Dead, or answering nonsense."""
+
+    status, code, reason = 502, "upstream_failed", "failed"
+
+    def __init__(
+        self, message: str = "The engine failed to answer.", reason: str = "failed"
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UpstreamBusy(UpstreamError):
+    """The engine said 429 or 503."""
+
+    status, code, reason = 503, "upstream_busy", "busy"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+
+class UpstreamTimeout(UpstreamError):
+    """The engine was too slow."""
+
+    status, code, reason = 504, "upstream_timeout", "timeout"
+
+
+class LedgerAway(Refused):
+    """Without the ledger no key can be checked and nothing recorded, so nothing is relayed."""
+
+    status, code = 503, "ledger_unavailable"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("The service cannot check keys at the moment. Try again.")
+
+
+class Stopping(Refused):
+    """The drain's time is over and this request was not."""
+
+    status, code = 503, "gateway_stopping"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"})
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is being restarted. Try again.")
+
+
+class InternalError(Refused):
+    """A fault of this program; what it was is in the log and nowhere else."""
+
+    status, code = 500, "internal_error"
+    headers = MappingProxyType({"connection": "close"})
+
+    def __init__(self) -> None:
+        super().__init__("The gateway made a mistake. It has been logged.")

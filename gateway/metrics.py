@@ -1,0 +1,134 @@
+"""What Prometheus sees of the gateway. Every label set exists from the start, so that the first
+error is a step from 0 and not the birth of a series (which has no rate).
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+ROUTES = ("chat_completions", "models", "health", "other")
+STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 499, 500, 502, 503, 504)
+AUTH_FAILURES = ("missing", "malformed", "unknown", "wrong_secret", "expired", "revoked")
+SOURCES = ("loopback", "private", "public")
+UPSTREAM_REASONS = (
+    "busy",
+    "connect",
+    "failed",
+    "no_done",
+    "not_json",
+    "refused",
+    "stream_error",
+    "timeout",
+    "too_large",
+)
+COMPONENTS = ("ledger", "upstreams")
+OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class GatewayMetrics:
+    """All series of one gateway process, in a registry of its own."""
+
+    def __init__(self, upstreams: Iterable[str]) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "gateway_requests",
+            "Requests by route and status (499: the client left first).",
+            ("route", "status"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "gateway_request_duration_seconds",
+            "From the request's head to the answer's last byte.",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "gateway_time_to_first_token_seconds",
+            "From the request's head to a stream's first event.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "gateway_tokens",
+            "Tokens as engines counted them.",
+            ("upstream", "kind"),
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "gateway_outcomes",
+            "How relayed requests ended, as the audit has it.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.upstream_errors = Counter(
+            "gateway_upstream_errors",
+            "What engines did wrong.",
+            ("upstream", "reason"),
+            registry=registry,
+        )
+        self.upstream_up = Gauge(
+            "gateway_upstream_up",
+            "Whether the engine answered when last asked.",
+            ("upstream",),
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "gateway_requests_in_flight", "Requests being served.", ("route",), registry=registry
+        )
+        self.auth_failures = Counter(
+            "gateway_auth_failures",
+            "Keys turned down, by reason and where they came from.",
+            ("reason", "source"),
+            registry=registry,
+        )
+        self.audit_failures = Counter(
+            "gateway_audit_failures",
+            "Audit writes that failed after retries.",
+            ("step",),
+            registry=registry,
+        )
+        self.audit_deferred = Gauge(
+            "gateway_audit_deferred",
+            "Outcomes that wait for the ledger to come back.",
+            registry=registry,
+        )
+        self.component_up = Gauge(
+            "gateway_component_up",
+            "Whether what the gateway needs is there.",
+            ("component",),
+            registry=registry,
+        )
+        self.draining = Gauge(
+            "gateway_draining", "1 from the signal to stop until the end.", registry=registry
+        )
+        self._initialise(tuple(upstreams))
+
+    def _initialise(self, upstreams: tuple[str, ...]) -> None:
+        for route in ROUTES:
+            self.duration.labels(route)
+            self.in_flight.labels(route)
+            for status in STATUSES:
+                self.requests.labels(route, str(status))
+        for upstream in upstreams:
+            self.upstream_up.labels(upstream)
+            for kind in ("prompt", "completion"):
+                self.tokens.labels(upstream, kind)
+            for reason in UPSTREAM_REASONS:
+                self.upstream_errors.labels(upstream, reason)
+        for failure in AUTH_FAILURES:
+            for source in SOURCES:
+                self.auth_failures.labels(failure, source)
+        for outcome in OUTCOMES:
+            self.outcomes.labels(outcome)
+        for step in ("intent", "outcome"):
+            self.audit_failures.labels(step)
+        for component in COMPONENTS:
+            self.component_up.labels(component)
+
+    def text(self) -> bytes:
+        """The exposition, in Prometheus's text format."""
+        return generate_latest(self.registry)
