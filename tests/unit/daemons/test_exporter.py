@@ -43,7 +43,6 @@ def exposed(snapshot: Snapshot) -> str:
 def snapshot(**changes: Any) -> Snapshot:
     """A healthy node without an accelerator."""
     values: dict[str, Any] = {
-        "node": "alpha",
         "release": "0.1.0+abc",
         "certificate_not_after": 1_800_000_000.0,
         "units": (UnitState("federation-gateway", True, 1.5, 4096),),
@@ -55,7 +54,7 @@ def snapshot(**changes: Any) -> Snapshot:
 def test_a_node_says_when_its_certificate_ends_and_what_it_runs() -> None:
     text = exposed(snapshot())
     assert "federation_certificate_not_after_seconds 1.8e+09" in text
-    assert 'federation_release_info{node="alpha",version="0.1.0+abc"} 1.0' in text
+    assert 'federation_release_info{version="0.1.0+abc"} 1.0' in text
     assert 'federation_unit_up{unit="federation-gateway"} 1.0' in text
     assert 'federation_unit_resident_bytes{unit="federation-gateway"} 4096.0' in text
 
