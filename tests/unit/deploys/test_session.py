@@ -1,0 +1,161 @@
+"""Every way a connection can fail has its kind and says what to do: against a real SSH server."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import paramiko
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from deploys.errors import FailureKind, Unreachable
+from deploys.session import connect, wait_for_session
+from inventory.home import Home
+from inventory.model import Node, Ssh
+from tests.ops.contexts import federation
+
+
+def new_key(path: Path) -> paramiko.PKey:
+    """A fresh ed25519 key, written as OpenSSH does."""
+    text = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text)
+    path.chmod(0o600)
+    return paramiko.Ed25519Key.from_private_key_file(str(path))
+
+
+class OneKeyServer(paramiko.ServerInterface):
+    """Lets in whoever has `accepted`."""
+
+    def __init__(self, accepted: paramiko.PKey) -> None:
+        self.accepted = accepted
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        same = key.asbytes() == self.accepted.asbytes()
+        return paramiko.AUTH_SUCCESSFUL if same else paramiko.AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+
+class Server:
+    """An SSH server on a port of its own; one connection at a time."""
+
+    def __init__(self, host_key: paramiko.PKey, accepted: paramiko.PKey) -> None:
+        self.host_key, self.accepted = host_key, accepted
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self) -> None:
+        transports = []
+        while True:
+            try:
+                link, _ = self.listener.accept()
+            except OSError:
+                break
+            transport = paramiko.Transport(link)
+            transport.add_server_key(self.host_key)
+            transports.append(transport)
+            try:
+                transport.start_server(server=OneKeyServer(self.accepted))
+            except (paramiko.SSHException, EOFError):
+                continue
+        for transport in transports:
+            transport.close()
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(5)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(root=tmp_path / "home", cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def operator_key(home: Home) -> paramiko.PKey:
+    return new_key(home.ssh_key)
+
+
+@pytest.fixture
+def server(tmp_path: Path, operator_key: paramiko.PKey) -> Iterator[Server]:
+    server = Server(new_key(tmp_path / "host"), operator_key)
+    yield server
+    server.close()
+
+
+def node_at(port: int) -> Node:
+    node = federation().nodes[0]
+    return node.model_copy(update={"address": IPv4Address("127.0.0.1"), "ssh": Ssh(port=port)})
+
+
+def pin(home: Home, port: int, key: paramiko.PKey) -> None:
+    line = f"[127.0.0.1]:{port} {key.get_name()} {key.get_base64()}\n"
+    home.known_hosts.write_text("# pinned\n" + line)
+
+
+def failure(home: Home, port: int) -> Unreachable:
+    with pytest.raises(Unreachable) as caught:
+        connect(node_at(port), home, "fedop").close()
+    return caught.value
+
+
+def test_the_pinned_key_and_the_right_user_key_get_in(home: Home, server: Server) -> None:
+    pin(home, server.port, server.host_key)
+    client = connect(node_at(server.port), home, "fedop")
+    transport = client.get_transport()
+    assert transport is not None
+    assert transport.is_authenticated()
+    client.close()
+
+
+def test_a_changed_host_key_is_refused_with_the_line_that_pins_the_old(
+    home: Home, server: Server, tmp_path: Path
+) -> None:
+    pin(home, server.port, new_key(tmp_path / "other"))
+    error = failure(home, server.port)
+    assert error.kind is FailureKind.HOST_KEY_CHANGED
+    assert f"{home.known_hosts} line 2" in str(error)
+    assert "bootstrap" in str(error)
+
+
+def test_a_host_key_nobody_pinned_is_refused(home: Home, server: Server) -> None:
+    assert failure(home, server.port).kind is FailureKind.HOST_KEY_UNKNOWN
+    assert not home.known_hosts.exists()
+
+
+def test_a_key_the_node_does_not_know_is_named(home: Home, server: Server) -> None:
+    pin(home, server.port, server.host_key)
+    new_key(home.ssh_key)
+    error = failure(home, server.port)
+    assert error.kind is FailureKind.WRONG_KEY
+    assert str(home.ssh_key) in str(error)
+
+
+def test_no_key_at_all_is_said(home: Home, server: Server) -> None:
+    home.ssh_key.unlink()
+    assert "cannot use the operator's SSH key" in str(failure(home, server.port))
+
+
+def test_a_node_that_is_down(home: Home, operator_key: paramiko.PKey) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert failure(home, port).kind is FailureKind.DOWN
+
+
+def test_waiting_gives_up_with_the_last_reason(home: Home, operator_key: paramiko.PKey) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(Unreachable):
+        wait_for_session(node_at(port), home, "fedop", 0.0)
