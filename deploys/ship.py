@@ -25,6 +25,7 @@ SSH_LOST = 255
 MINIMUM_BYTES_PER_SECOND = 1_000_000
 GRACE_SECONDS = 60
 CONNECT_SECONDS = 10
+KEEP_FREE_KIB = 16384
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ def receive_command(folder: str, user: str) -> str:
     """What runs on the node: unpack stdin into `folder` as root."""
     quoted = shlex.quote(folder)
     unpack = f"tar --extract --no-same-owner --directory {quoted} --file -"
-    script = f"umask 022; mkdir -p {quoted} && exec {unpack}"
+    # What arrived whole is worth keeping, unless it is what filled the disk.
+    full = f'[ "$(df --output=avail {quoted} | tail -n 1)" -lt {KEEP_FREE_KIB} ]'
+    mend = f"{{ code=$?; {full} && rm -rf {quoted}; exit $code; }}"
+    script = f"umask 022; mkdir -p {quoted} && {unpack} || {mend}"
     return script if user == "root" else f"sudo -n sh -c {shlex.quote(script)}"
 
 

@@ -13,8 +13,8 @@ from deploys.ship import destination
 
 # Changes whenever another release is in use.
 RELEASE_MARKER = f"{CURRENT}/.complete"
-# What must import before a release is put in use: each daemon's dependencies, compiled ones too.
-IMPORTS = ("gateway", "daemons", "ledger", "trust", "inventory", "cryptography.x509", "psycopg")
+# What must import before a release is put in use: each program of ours, with all it needs.
+IMPORTS = ("gateway.__main__", "daemons.exporter.__main__", "ledger.__main__")
 
 
 @deploy("Release")
