@@ -34,6 +34,7 @@ class Narrator:
     ) -> None:
         self._progress, self._log, self._quiet = progress, log, quiet
         self._stage = ExitStack()
+        self._failed: set[str] = set()
         self.pending: list[OperationFinished] = []
 
     def __call__(self, event: Event) -> None:
@@ -45,6 +46,8 @@ class Narrator:
             self._end_stage(event)
         elif isinstance(event, OperationFinished):
             self._operation(event)
+        elif isinstance(event, NodeFailed) and event.node in self._failed:
+            return  # the operation was told, and the run ends with the whole message
         elif text := line_of(event):
             self._progress.note(text)
 
@@ -62,15 +65,15 @@ class Narrator:
         stage.__exit__(_StageFailed, failed, None)
 
     def _operation(self, event: OperationFinished) -> None:
-        what = ", ".join(map(str, event.changes)) or event.operation
-        if event.result is Result.PENDING:
-            self.pending.append(event)
-            if self._quiet:
-                return
-        elif event.result in INTERESTING:
-            failed = f": {event.message}" if event.result is Result.FAILED else ""
-            self._progress.note(f"{event.node}: {event.result.value} {what}{failed}")
-        for change in event.changes:
+        if event.result in INTERESTING:
+            what = ", ".join(map(str, event.changes)) or event.operation
+            self._progress.note(f"{event.node}: {event.result.value} {what}")
+        if event.result is Result.FAILED:
+            self._failed.add(event.node)
+        if event.result is not Result.PENDING:
+            return
+        self.pending.append(event)
+        for change in () if self._quiet else event.changes:
             if change.diff:
                 self._log(f"{event.node} {event.role}: {change}\n{change.diff}")
 
@@ -90,7 +93,7 @@ def line_of(event: Event) -> str:
     if isinstance(event, NodeConnected) and event.bare:
         return f"{event.node}: bare, connected as {event.user}"
     if isinstance(event, NodeFailed):
-        return f"{event.node}: {event.failure}: {event.message}"
+        return f"{event.node}: {event.failure}"
     if isinstance(event, GuardArmed):
         return f"{event.node}: {event.guard} undoes itself in {event.seconds} s unless confirmed"
     if isinstance(event, GuardConfirmed):

@@ -21,9 +21,10 @@ HEAD = """\
 This page is written by `make reference` from the commands' own help; do not edit it.
 
 Data goes to stdout, everything for people to stderr. Selectors (`NODE|ROLE`) are node names or
-roles; one that matches nothing is an error. Global options may be typed before the command or at its
-end. Commands that change something take the fleet lock, leave a folder of logs (`fedctl runs list`)
-and an event in the ledger. Commands that destroy ask, and refuse off a terminal without `--yes`.
+roles; one that matches nothing is an error. Global options may be typed before the command or at
+its end. Commands that change something take the fleet lock, leave a folder of logs
+(`fedctl runs list`) and an event in the ledger. Commands that destroy ask, and refuse off a
+terminal without `--yes`.
 """
 
 

@@ -69,16 +69,14 @@ def _tell(
     app: App, links: Links, name: str, nodes: tuple[Node, ...], done: dict[str, Done]
 ) -> None:
     """The unit's state on each node, and an error when a node refused."""
-    argv = ["systemctl", "show", "--value", "-p", "ActiveState,SubState,NRestarts", name]
-    shown = {
-        node: dict(zip(("active", "sub", "restarts"), _values(answer), strict=False))
-        for node, answer in links.ask(nodes, lambda link: link.run(argv)).items()
-    }
+    argv = ["systemctl", "show", "-p", "ActiveState,SubState,NRestarts", name]
+    answers = links.ask(nodes, lambda link: link.run(argv))
+    shown = {node: _properties(answer) for node, answer in answers.items()}
     if app.json:
         app.output.data([{"node": node, "unit": name, **state} for node, state in shown.items()])
     else:
         rows = [
-            (node, name, s.get("active", "?"), s.get("sub", "?"), s.get("restarts", ""))
+            (node, name, s.get("active_state", "?"), s.get("sub_state", "?"), s.get("restarts", ""))
             for node, s in shown.items()
         ]
         app.output.table(("node", "unit", "active", "state", "restarts"), rows)
@@ -93,8 +91,11 @@ def _tell(
         raise error
 
 
-def _values(answer: Done) -> list[str]:
-    return [line for line in answer.out.splitlines() if line]
+def _properties(answer: Done) -> dict[str, str]:
+    """systemctl prints properties in an order of its own, so by name."""
+    names = {"ActiveState": "active_state", "SubState": "sub_state", "NRestarts": "restarts"}
+    found = dict(line.partition("=")[::2] for line in answer.out.splitlines())
+    return {ours: found[theirs] for theirs, ours in names.items() if theirs in found}
 
 
 def unit_name(text: str) -> str:
