@@ -1,84 +1,115 @@
-"""Read one snapshot of this node. A source that fails is named in it and hides no other."""
+"""Take the snapshot: read the certificate, the release, systemd, /proc and NVML.
 
+Runs as a user without privileges. It can see every process's CPU and memory, but not what a process
+has open; NVML answers only where the unit lets the driver's devices through. Every source may fail
+by itself: the snapshot then names it in `problems` and holds what the others said.
+"""
+
+import asyncio
 import logging
 import subprocess
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import pynvml
+import psutil
+from cryptography import x509
 
-from daemons.exporter.decide import Snapshot
-from daemons.exporter.gpu import read_gpus
+from daemons.exporter.decide import Snapshot, UnitState
+from daemons.exporter.nvml import gpus as nvml_gpus
 from daemons.exporter.settings import ExporterSettings
-from daemons.exporter.units import read_units
-from trust.certificate import CertificateFacts, describe
-from trust.errors import TrustError
 
-logger = logging.getLogger("exporter")
-
+LOG = logging.getLogger(__name__)
+PROPERTIES = "Id,ActiveState,MainPID"
 T = TypeVar("T")
-FAILURES = (
-    OSError,
-    ValueError,
-    TrustError,
-    subprocess.SubprocessError,
-    pynvml.NVMLError,
-)
 
 
-class Reader:
-    """Takes snapshots; says once when a source starts to fail, not at every scrape."""
+def take(settings: ExporterSettings) -> Snapshot:
+    """One snapshot; blocks for as long as systemd takes to answer."""
+    problems: list[str] = []
 
-    def __init__(self, settings: ExporterSettings) -> None:
-        self._settings = settings
-        self._failing: set[str] = set()
+    def attempt(source: str, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except Exception as error:
+            # One source must not take the others down, whatever its library raises.
+            LOG.warning("cannot read %s: %s", source, error)
+            problems.append(source)
+            return otherwise
 
-    def snapshot(self) -> Snapshot:
-        """What there is to see now. Blocks for up to the scrape timeout; call it in a thread."""
-        settings = self._settings
-        seconds: dict[str, float] = {}
-        failed: list[str] = []
+    return Snapshot(
+        release=attempt("release", lambda: release(settings.release_path), None),
+        certificate_not_after=attempt(
+            "certificate", lambda: not_after(settings.certificate_path), None
+        ),
+        units=attempt(
+            "units", lambda: units(settings.unit_pattern, settings.scrape_timeout_seconds), ()
+        ),
+        gpus=attempt("gpu", nvml_gpus, ()),
+        problems=tuple(problems),
+    )
 
-        def attempt(source: str, read: Callable[[], T]) -> T | None:
-            began = time.monotonic()
-            try:
-                value = read()
-            except FAILURES as error:
-                failed.append(source)
-                self._say(source, error)
-                return None
-            finally:
-                seconds[source] = time.monotonic() - began
-            self._failing.discard(source)
-            return value
 
-        certificate = attempt("certificate", lambda: _certificate(settings.certificate_path))
-        return Snapshot(
-            certificate_not_after=certificate.not_after if certificate else None,
-            certificate_not_before=certificate.not_before if certificate else None,
-            release=attempt("release", lambda: _release(settings.release_path)),
-            units=attempt(
-                "units",
-                lambda: read_units(settings.unit_pattern, settings.scrape_timeout_seconds),
-            )
-            or (),
-            gpus=attempt("gpu", read_gpus) or (),
-            failed_sources=tuple(failed),
-            seconds=seconds,
+async def take_in_thread(settings: ExporterSettings) -> Snapshot:
+    """`take` without holding up the event loop."""
+    return await asyncio.to_thread(take, settings)
+
+
+def not_after(certificate: Path) -> float:
+    """When the certificate in this PEM file expires, in Unix time."""
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return loaded.not_valid_after_utc.timestamp()
+
+
+def release(link: Path) -> str:
+    """The version the `current` link points to; raises OSError when there is none."""
+    return link.readlink().name
+
+
+def units(pattern: str, timeout_seconds: float) -> tuple[UnitState, ...]:
+    """Every service matching `pattern` (a glob), as systemd and /proc show it."""
+    done = subprocess.run(
+        ["systemctl", "show", "--all", "--property", PROPERTIES, "--", pattern],
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=True,
+    )
+    return parse_units(done.stdout, usage)
+
+
+def parse_units(
+    shown: str, measure: Callable[[int], tuple[float, int] | None]
+) -> tuple[UnitState, ...]:
+    """The units `systemctl show` printed; `measure` gives CPU seconds and bytes of a pid."""
+    found = []
+    for block in shown.split("\n\n"):
+        fields: dict[str, str] = dict(
+            line.split("=", 1) for line in block.splitlines() if "=" in line
         )
+        name = fields.get("Id", "")
+        if not name:
+            continue
+        active = fields.get("ActiveState") in ("active", "reloading")
+        pid = fields.get("MainPID", "0")
+        used = measure(int(pid)) if pid.isdigit() and int(pid) > 0 else None
+        cpu, memory = used if used is not None else (None, None)
+        found.append(UnitState(name.removesuffix(".service"), active, cpu, memory))
+    return tuple(sorted(found, key=lambda unit: unit.name))
 
-    def _say(self, source: str, error: Exception) -> None:
-        if source not in self._failing:
-            self._failing.add(source)
-            logger.warning("cannot read %s: %s", source, error)
 
-
-def _certificate(path: Path) -> CertificateFacts:
-    return describe(path.read_bytes())
-
-
-def _release(path: Path) -> str:
-    """The version that `current` points to: the name of the folder."""
-    return path.resolve(strict=True).name
+def usage(pid: int) -> tuple[float, int] | None:
+    """CPU seconds and resident bytes of a process and its children; None when it is gone."""
+    try:
+        main = psutil.Process(pid)
+        family = [main, *main.children(recursive=True)]
+    except psutil.Error:
+        return None
+    cpu, memory = 0.0, 0
+    for process in family:
+        with suppress(psutil.Error):
+            times: Any = process.cpu_times()
+            cpu += times.user + times.system
+            memory += process.memory_info().rss
+    return cpu, memory
