@@ -14,16 +14,18 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.logs import configure
 from gateway.server import Material, serve
 from gateway.settings import GatewaySettings
 from inventory.config import ConfigError, resolve
+from inventory.logs import configure
 from inventory.notify import Notifier
 from trust.apikeys import Pepper
 from trust.errors import TrustError
 
 DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
 CONFIG_STATUS = 78  # EX_CONFIG
+# We end broken streams this way on purpose; uvicorn calls it an error of the application.
+BROKEN_OFF = "ASGI callable returned without completing response."
 
 
 def main() -> int:
@@ -39,7 +41,12 @@ def main() -> int:
     except (ConfigError, TrustError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)  # noqa: T201
         return CONFIG_STATUS
-    configure(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
+    configure(
+        settings.log_level,
+        journal="JOURNAL_STREAM" in os.environ,
+        quiet=("uvicorn.error", "uvicorn.access", "asyncio", "psycopg.pool"),
+        drop=lambda record: record.msg == BROKEN_OFF,
+    )
     uvloop.run(serve(settings, material, Notifier(os.environ)))
     return 0
 

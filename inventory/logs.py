@@ -7,6 +7,7 @@ are written, not its text: that may quote what a client sent.
 import logging
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -15,12 +16,12 @@ import orjson
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 # Syslog levels in front of the line tell journald the priority (sd-daemon(3)).
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
-# We end broken streams this way on purpose; uvicorn calls it an error of the application.
-_EXPECTED = "ASGI callable returned without completing response."
+
+Filter = Callable[[logging.LogRecord], bool]
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON."""
+    """A record as one line of JSON; with `journal`, prefixed by its priority."""
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__()
@@ -42,15 +43,20 @@ class JsonFormatter(logging.Formatter):
         return f"<{_PRIORITY.get(record.levelno, 5)}>{text}" if self._journal else text
 
 
-def configure(level: str, *, journal: bool) -> None:
-    """Send every logger of this process to stdout; call once, in `main()`."""
+def configure(
+    level: str, *, journal: bool, quiet: Iterable[str] = (), drop: Filter | None = None
+) -> None:
+    """Send every logger of this process to stdout; call once, in `main()`.
+
+    Loggers in `quiet` speak from warnings on; records for which `drop` is true are left out.
+    """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(journal=journal))
-    handler.addFilter(lambda record: record.msg != _EXPECTED)
+    if drop is not None:
+        handler.addFilter(lambda record: not drop(record))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn.access").disabled = True
-    for noisy in ("uvicorn.error", "asyncio", "psycopg.pool"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _places(trace: TracebackType | None) -> list[str]:
