@@ -4,9 +4,10 @@
 lab) are passed in, so that tests give their own implementations and no socket is patched.
 """
 
+import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -122,9 +123,9 @@ class FedGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command's first sentence, whole."""
-        del ctx
         rows = [
-            (name, command.get_short_help_str(limit=400)) for name, command in self.commands.items()
+            (name, command.get_short_help_str(limit=400))
+            for name, command in subcommands(ctx, self).items()
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -133,6 +134,35 @@ class FedGroup(click.Group):
         """Names in the order of definition."""
         del ctx
         return list(self.commands)
+
+
+class LazyGroup(FedGroup):
+    """A group whose commands are imported when asked for: `lazy` maps names to `module:name`."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, imported or not."""
+        del ctx
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now if need be."""
+        del ctx
+        if cmd_name not in self._lazy:
+            return None
+        if cmd_name not in self.commands:
+            module, _, name = self._lazy[cmd_name].partition(":")
+            self.commands[cmd_name] = getattr(importlib.import_module(module), name)
+        return self.commands[cmd_name]
+
+
+def subcommands(context: click.Context, group: click.Group) -> dict[str, click.Command]:
+    """A group's commands by name, in order."""
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 class GlobalOption(click.Option):

@@ -1,27 +1,37 @@
-"""The tree of commands. Each module of `fedctl.commands` holds one group, or a few of a kind."""
+"""The tree of commands. Each module of `fedctl.commands` holds one group, or a few of a kind.
+
+Modules are imported when one of their commands is used: a shell completing a word, or somebody
+asking for `runs list`, does not wait for SSH and databases to load.
+"""
 
 import click
 
-from fedctl.app import FedGroup, global_options
-from fedctl.commands import (  # one name a module
-    certs,
-    completion,
-    deploying,
-    doctor,
-    inventory,
-    keys,
-    lab,
-    lock,
-    nodes,
-    runs,
-    status,
-    up,
-)
+from fedctl.app import LazyGroup, global_options
 from fedctl.version import version
+
+COMMANDS = {
+    "up": "up:up",
+    "plan": "deploying:plan",
+    "apply": "deploying:apply",
+    "bootstrap": "deploying:bootstrap",
+    "status": "status:status",
+    "service": "nodes:service",
+    "logs": "nodes:logs",
+    "exec": "nodes:exec_",
+    "doctor": "doctor:doctor",
+    "keys": "keys:keys",
+    "certs": "certs:certs",
+    "lock": "lock:lock",
+    "inventory": "inventory:inventory",
+    "lab": "lab:lab",
+    "runs": "runs:runs",
+    "completion": "completion:completion",
+}
 
 
 @click.group(
-    cls=FedGroup,
+    cls=LazyGroup,
+    lazy={name: f"fedctl.commands.{place}" for name, place in COMMANDS.items()},
     params=[*global_options()],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 changes pending, 4 failed and rolled back, "
@@ -34,24 +44,3 @@ def cli() -> None:
     Data goes to stdout, everything for people to stderr. Selectors are node names or roles
     (gateway, data, inference, monitoring, worker, operator).
     """
-
-
-for _command in (
-    up.up,
-    deploying.plan,
-    deploying.apply,
-    deploying.bootstrap,
-    status.status,
-    nodes.service,
-    nodes.logs,
-    nodes.exec_,
-    doctor.doctor,
-    keys.keys,
-    certs.certs,
-    lock.lock,
-    inventory.inventory,
-    lab.lab,
-    runs.runs,
-    completion.completion,
-):
-    cli.add_command(_command)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fedctl.app import FedCommand
+from fedctl.app import FedCommand, subcommands
 from fedctl.cli import cli
 from fedctl.exits import MEANING
 
@@ -44,7 +44,7 @@ def page() -> str:
 
 def commands(context: click.Context, group: click.Group) -> Iterator[str]:
     """Every command below `group`: heading, usage, help, options."""
-    for name, command in group.commands.items():
+    for name, command in subcommands(context, group).items():
         inner = click.Context(command, info_name=name, parent=context)
         level = "##" if context.parent is None else "###"
         yield f"{level} {inner.command_path}\n"

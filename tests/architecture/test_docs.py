@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from fedctl.app import subcommands
 from fedctl.cli import cli
 from fedctl.reference import PAGE, page
 
@@ -17,7 +18,7 @@ def every_command(
 ) -> Iterator[tuple[str, click.Command]]:
     yield context.command_path, command
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        for name, inner in subcommands(context, command).items():
             yield from every_command(click.Context(inner, info_name=name, parent=context), inner)
 
 
