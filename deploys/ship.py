@@ -75,7 +75,8 @@ def receive_command(folder: str, user: str) -> str:
     unpack = f"tar --extract --no-same-owner --directory {quoted} --file -"
     # What arrived whole is worth keeping, unless it is what filled the disk.
     full = f'[ "$(df --output=avail {quoted} | tail -n 1)" -lt {KEEP_FREE_KIB} ]'
-    mend = f"{{ code=$?; {full} && rm -rf {quoted}; exit $code; }}"
+    say = "echo the disk is full: what had arrived was removed >&2"
+    mend = f"{{ code=$?; {full} && rm -rf {quoted} && {say}; exit $code; }}"
     script = f"umask 022; mkdir -p {quoted} && {unpack} || {mend}"
     return script if user == "root" else f"sudo -n sh -c {shlex.quote(script)}"
 
