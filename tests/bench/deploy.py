@@ -1,8 +1,8 @@
 """`make bench-deploy`: a no-op apply of every role on six nodes, beside Ansible.
 
 Both keep the same state of a provisioned federation (`make up`). Rounds alternate, so that both
-meet the same noise; the table shows medians and the ratio. The floor is what any tool pays that logs in to every node:
-one SSH connection each, all at once, running `true`.
+meet the same noise; the table shows medians and the ratio. The floor is what any tool pays that
+logs in to every node: one SSH connection each, all at once, running `true`.
 """
 
 import platform
