@@ -24,8 +24,9 @@ class Release:
 class Engine:
     """An inference engine and the model it serves, as built for the inference nodes.
 
-    `model` is a folder on the operator's machine that is copied to the nodes. Without it they serve
-    the inventory's `model_path` where it lies on them or, lacking that too, a small model made there.
+    `model` is a folder on the operator's machine that is copied to the nodes. Without it they
+    serve the inventory's `model_path` where it lies on them or, lacking that too, a small model
+    made there.
     """
 
     name: str
