@@ -72,6 +72,7 @@ def run_deploy(order: Order, hear: Callable[[Event], None], log: Path, stopper: 
     Raises KeyboardInterrupt once the process has ended, FedctlError when it ended without a
     summary.
     """
+    INTERRUPTS.check()
     with log.open("a") as errors:
         process = subprocess.Popen(
             order.argv(),

@@ -11,7 +11,6 @@ import click
 from fedctl.app import App
 from fedctl.cli import cli
 from fedctl.exits import Exit, ending_of
-from fedctl.interrupts import INTERRUPTS
 
 
 def run(argv: Sequence[str], app: App | None = None) -> int:
@@ -22,8 +21,7 @@ def run(argv: Sequence[str], app: App | None = None) -> int:
         cli.main(args=list(argv), prog_name="fedctl", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except BaseException as error:
-        with INTERRUPTS.shielded_quietly():
-            return _ended(error, app)
+        return _ended(error, app)
     return Exit.DONE
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from fedctl.interrupts import INTERRUPTS
 from fedctl.render import Output, seconds
 
 REDRAWS_A_SECOND = 8
@@ -78,6 +79,7 @@ class ShownProgress:
     @contextmanager
     def phase(self, title: str) -> Iterator[None]:
         """A step with an elapsed time; an exception passing through marks it failed."""
+        INTERRUPTS.check()
         stack = self._stack()
         phase = _Phase(title, len(stack), self._clock())
         stack.append(phase)
@@ -93,6 +95,7 @@ class ShownProgress:
 
     def note(self, text: str) -> None:
         """One line of detail within the current phase."""
+        INTERRUPTS.check()
         stack = self._stack()
         depth = len(stack)
         self._log(f"{'  ' * depth}{text}")

@@ -55,6 +55,7 @@ class Work:
                 links, nodes, claim_of(self.run.id, reason), note=self.note, lost=self.stopper.stop
             )
             with lock:
+                INTERRUPTS.check()
                 yield
         if self.stopper.reason:
             raise LockLost(self.stopper.reason, "run the same command again when nobody else is")
@@ -65,18 +66,20 @@ def working(
     app: App, command: str, subject: str = "", *, tell_ledger: bool = True
 ) -> Iterator[Work]:
     """A run of `command`: folder and log first, summary and event last."""
-    run = Run.start(app.home.runs, command, app.argv, app.now)
-    work = Work(app, run, ShownProgress(app.output, run.log), subject or app.federation.name)
-    error: BaseException | None = None
-    try:
-        with work.progress:
-            yield work
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with INTERRUPTS.shielded():
-            _end(work, command, error, tell_ledger=tell_ledger)
+    with INTERRUPTS.active():
+        run = Run.start(app.home.runs, command, app.argv, app.now)
+        work = Work(app, run, ShownProgress(app.output, run.log), subject or app.federation.name)
+        error: BaseException | None = None
+        try:
+            with work.progress:
+                yield work
+                INTERRUPTS.check()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            with INTERRUPTS.shielded_quietly():
+                _end(work, command, error, tell_ledger=tell_ledger)
 
 
 def _end(work: Work, command: str, error: BaseException | None, *, tell_ledger: bool) -> None:

@@ -14,7 +14,7 @@ import pytest
 from deploys.protocol import Event, NodeFailed, Outcome, Summary, encode
 from fedctl.deploy import Order, Stopper, run_deploy
 from fedctl.errors import FedctlError
-from fedctl.interrupts import INTERRUPTS, SIGNALS
+from fedctl.interrupts import INTERRUPTS
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,8 @@ time.sleep(60)
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    INTERRUPTS.install()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with INTERRUPTS.active():
+        yield
 
 
 def run(text: str, tmp_path: Path, stopper: Stopper | None = None) -> tuple[Summary, list[Event]]:
