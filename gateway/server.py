@@ -164,7 +164,8 @@ async def serve(
         await _started(front, serving)
         await _started(back, measuring)
         notifier.ready(f"serving on port {_port(public)}")
-        logger.info("ready", extra={"node": settings.node, "port": _port(public)})
+        ports = {"port": _port(public), "metrics_port": _port(private)}
+        logger.info("ready", extra={"node": settings.node, **ports})
         if listening is not None:
             listening.set_result((_port(public), _port(private)))
         await _until_stopped(stop, serving, measuring)

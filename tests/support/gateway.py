@@ -1,0 +1,193 @@
+"""A gateway as it runs on a node: its own process, its own configuration file, TLS, credentials.
+
+`Gateway.start` writes the file, starts `python -m gateway` and returns when it is ready; what it
+logs is kept, so that tests can look for what must not be in there.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger import keys
+from ledger.connect import connect
+from tests.support.postgres import Server
+from trust.apikeys import Pepper, new_pepper_text
+from trust.signing import key_pem
+from trust.tls import client_context
+
+START_SECONDS = 30
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Gateway:
+    """One gateway process. `folder` holds its files, `database` its ledger."""
+
+    folder: Path
+    database: Server
+    upstreams: list[dict[str, Any]]
+    changes: dict[str, Any] = field(default_factory=dict)
+    name: str = "gateway"
+    port: int = 0
+    metrics_port: int = 0
+    lines: list[str] = field(default_factory=list)
+    process: asyncio.subprocess.Process | None = None
+    notify: socket.socket | None = None
+    _reading: asyncio.Task[None] | None = None
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        """The root of the public port."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def client_tls(self) -> ssl.SSLContext:
+        """For clients: they know our authority, and show no certificate."""
+        return client_context(self.database.root / "ca.pem")
+
+    @property
+    def node_tls(self) -> ssl.SSLContext:
+        """For Prometheus: the same, and a node's certificate."""
+        return client_context(
+            self.database.root / "ca.pem", self.folder / "node.pem", self.folder / "tls.key"
+        )
+
+    @property
+    def pepper(self) -> Pepper:
+        """The pepper this gateway has."""
+        return Pepper.parse((self.folder / "key-pepper").read_text())
+
+    async def start(self) -> None:
+        """Start the process and wait until it says that it is ready."""
+        write_node_files(self.folder, self.database, self.name)
+        (self.folder / "gateway.toml").write_text(_toml(self._settings()))
+        environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.folder)}
+        if self.notify is not None:
+            environment["NOTIFY_SOCKET"] = self.notify.getsockname()
+            environment["WATCHDOG_USEC"] = "300000"
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway",
+            "--config",
+            str(self.folder / "gateway.toml"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
+            cwd=ROOT,
+            limit=1 << 22,
+        )
+        self._reading = asyncio.create_task(self._read())
+        async with asyncio.timeout(START_SECONDS):
+            await self._ready.wait()
+        if not self.port:
+            raise RuntimeError("the gateway did not start:\n" + "\n".join(self.lines))
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end; the exit status."""
+        if self.process is None or self._reading is None:
+            return 0
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(60):
+            await self._reading
+            return await self.process.wait()
+
+    async def key(self, **changes: Any) -> str:
+        """The text of a new key."""
+        values: dict[str, Any] = {
+            "name": "test",
+            "scopes": ["inference"],
+            "models": None,
+            "expires_at": None,
+            "actor": "tests",
+        }
+        connection = await connect(self.database.settings("operator"))
+        async with connection:
+            key, _ = await keys.issue(connection, self.pepper, **{**values, **changes})
+        return key.reveal()
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        """The log lines with this message."""
+        return [line for line in map(json.loads, self.lines) if line["message"] == message]
+
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "node": self.name,
+            "health_interval_seconds": 0.3,
+            "listen": {"addresses": ["127.0.0.1"], "port": 0},
+            "metrics": {"addresses": ["127.0.0.1"], "port": 0},
+            "tls": {
+                "certificate_path": str(self.folder / "node.pem"),
+                "ca_path": str(self.database.root / "ca.pem"),
+            },
+            "ledger": {
+                "host": "localhost",
+                "address": "127.0.0.1",
+                "port": self.database.port,
+                "acquire_timeout_seconds": 2.0,
+            },
+            "timeouts": {},
+            "limits": {},
+        }
+        for section, values in self.changes.items():
+            settings[section] |= values
+        settings["upstreams"] = self.upstreams
+        return settings
+
+    async def _read(self) -> None:
+        assert self.process is not None and self.process.stdout is not None
+        async for raw in self.process.stdout:
+            line = raw.decode().rstrip()
+            self.lines.append(line)
+            if not self._ready.is_set() and '"ready"' in line:
+                told = json.loads(line)
+                self.port, self.metrics_port = told["port"], told["metrics_port"]
+                self._ready.set()
+        self._ready.set()
+
+
+def write_node_files(folder: Path, database: Server, name: str) -> None:
+    """What a node has: key, certificate of the federation, pepper. Kept when already there."""
+    if (folder / "node.pem").exists():
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    csr = request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    names, addresses = (name, "localhost"), (IPv4Address("127.0.0.1"),)
+    certificate = database.authority.sign(csr, names, addresses, datetime.now(UTC))
+    (folder / "node.pem").write_bytes(certificate)
+    (folder / "tls.key").write_bytes(key_pem(key))
+    (folder / "tls.key").chmod(0o600)
+    (folder / "key-pepper").write_text(new_pepper_text() + "\n")
+
+
+def _toml(settings: dict[str, Any]) -> str:
+    """Settings as TOML. JSON's scalars and arrays of scalars are TOML's."""
+    plain, tables = [], []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            tables.append(f"[{name}]\n" + _pairs(value))
+        elif name == "upstreams":
+            tables += [f"[[{name}]]\n" + _pairs(entry) for entry in value]
+        else:
+            plain.append(f"{name} = {json.dumps(value)}\n")
+    return "".join(plain) + "\n".join(tables)
+
+
+def _pairs(table: dict[str, Any]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())

@@ -1,0 +1,181 @@
+"""A small engine that speaks OpenAI's protocol as vLLM does, and misbehaves when it is asked to.
+
+It is a real server on a loopback port (mutual TLS when given a context). The last message's content
+is its script, so that each request of a test chooses what happens:
+
+    "say N"           N words, then usage and [DONE] (or a whole answer)
+    "pause S N"       the same with S seconds between events
+    "die N"           the connection is cut after N events
+    "no-done N"       the stream ends after N events without [DONE]
+    "hang N"          nothing more after N events
+    "error N"         an error event after N events, then [DONE], as vLLM does it
+    "status CODE"     that status, with an error body in OpenAI's form
+    "garbage"         status 200 and a body that is neither JSON nor events
+    "huge"            one event that never ends
+    "split"           every byte of the stream by itself
+"""
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+MODEL = "tiny"
+PROMPT_TOKENS = 7
+
+
+@dataclass
+class Call:
+    """A request as it arrived, and how it ended: answering, finished or cut."""
+
+    headers: dict[str, str]  # names in lower case
+    raw: bytes
+    state: str = "answering"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.raw)
+        return value
+
+
+@dataclass
+class Engine:
+    """Start it with `await engine.start()`; `calls` is what was asked of it."""
+
+    models: tuple[str, ...] = (MODEL,)
+    calls: list[Call] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
+        """Listen on a loopback port; the same one again after `stop`."""
+        app = web.Application(client_max_size=1 << 28)
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the socket and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _list(self, request: web.Request) -> web.Response:
+        del request
+        entry = {"object": "model", "created": 1, "owned_by": "vllm", "root": "/secret/path"}
+        return web.json_response(
+            {"object": "list", "data": [{"id": model, **entry} for model in self.models]}
+        )
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        call = Call({k.lower(): v for k, v in request.headers.items()}, await request.read())
+        self.calls.append(call)
+        try:
+            answer = await self._perform(request, call)
+        except (asyncio.CancelledError, ConnectionError):
+            call.state = "cut"
+            raise
+        call.state = "finished"
+        return answer
+
+    async def _perform(self, request: web.Request, call: Call) -> web.StreamResponse:
+        verb, *numbers = str(call.body["messages"][-1]["content"]).split()
+        values = [float(number) for number in numbers]
+        if verb == "status":
+            status = int(values[0])
+            error = {"message": "no such thing", "type": "BadRequestError", "code": status}
+            return web.json_response({"error": error}, status=status)
+        if verb == "garbage":
+            return web.Response(body=b"<html>\xff not json")
+        if not call.body.get("stream"):
+            return await self._whole(request, verb, values)
+        return await self._stream(request, verb, values)
+
+    async def _whole(
+        self, request: web.Request, verb: str, values: list[float]
+    ) -> web.StreamResponse:
+        if verb == "hang":
+            await asyncio.sleep(3600)
+        if verb == "pause":
+            await asyncio.sleep(values[0])
+        if verb == "die":
+            assert request.transport is not None
+            request.transport.abort()
+        count = int(values[-1]) if values else 1
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": "word " * count},
+            "finish_reason": "stop",
+        }
+        return web.json_response(_envelope("chat.completion", [choice], count))
+
+    async def _stream(
+        self, request: web.Request, verb: str, values: list[float]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        if verb == "huge":
+            await response.write(b"data: ")
+            while True:
+                await response.write(b"x" * 65536)
+        pause = values[0] if verb == "pause" else 0.0
+        for number in range(int(values[-1]) if values else 1):
+            choice = {"index": 0, "delta": {"content": f"word{number} "}, "finish_reason": None}
+            await _write(response, _envelope("chat.completion.chunk", [choice], None), verb)
+            await asyncio.sleep(pause)
+        await self._ending(request, response, verb, int(values[-1]) if values else 1)
+        return response
+
+    async def _ending(
+        self, request: web.Request, response: web.StreamResponse, verb: str, count: int
+    ) -> None:
+        if verb == "die":
+            assert request.transport is not None
+            request.transport.abort()
+            return
+        if verb == "hang":
+            await asyncio.sleep(3600)
+        if verb == "no-done":
+            return
+        if verb == "error":
+            await _write(response, {"error": {"message": "engine fault", "code": 500}}, verb)
+        else:
+            await _write(response, _envelope("chat.completion.chunk", [], count), verb)
+        await _send(response, b"data: [DONE]\n\n", verb)
+
+
+def _envelope(kind: str, choices: list[Any], completion_tokens: int | None) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": kind,
+        "created": 1,
+        "model": MODEL,
+        "choices": choices,
+    }
+    if completion_tokens is not None:
+        value["usage"] = {
+            "prompt_tokens": PROMPT_TOKENS,
+            "completion_tokens": completion_tokens,
+            "total_tokens": PROMPT_TOKENS + completion_tokens,
+        }
+    return value
+
+
+async def _write(response: web.StreamResponse, value: Any, verb: str) -> None:
+    await _send(response, b"data: " + json.dumps(value).encode() + b"\n\n", verb)
+
+
+async def _send(response: web.StreamResponse, event: bytes, verb: str) -> None:
+    if verb != "split":
+        await response.write(event)
+        return
+    for position in range(len(event)):
+        await response.write(event[position : position + 1])
