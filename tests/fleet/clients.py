@@ -1,14 +1,16 @@
 """Clients of the gateway as users have them: the official OpenAI package over TLS."""
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import httpx2
 from openai import OpenAI
 
 from inventory.model import Node
 from tests.support.fleet import Fleet
+from trust.authority import Authority
+from trust.tls import client_context
 
 TIMEOUT_SECONDS = 60
 
@@ -16,8 +18,20 @@ TIMEOUT_SECONDS = 60
 @contextmanager
 def openai_client(fleet: Fleet, gateway: Node, key: str) -> Iterator[OpenAI]:
     """An OpenAI client that trusts the federation's authority and nothing else."""
-    context = ssl.create_default_context(cafile=str(fleet.home.authority / "ca.pem"))
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     url = f"https://{gateway.address}:{fleet.federation.ports.gateway}/v1"
-    with httpx2.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False) as http:
+    with stranger_client(fleet) as http:
         yield OpenAI(base_url=url, api_key=key, http_client=http, max_retries=0)
+
+
+def stranger_client(fleet: Fleet) -> httpx2.Client:
+    """An HTTPS client that trusts the federation's authority and shows no certificate."""
+    context = client_context(fleet.home.authority / "ca.pem")
+    return httpx2.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+
+def operator_client(fleet: Fleet) -> httpx2.Client:
+    """An HTTPS client that shows the operator's certificate."""
+    authority = Authority.open(fleet.home.authority)
+    key, certificate = authority.ensure_client("operator", datetime.now(UTC))
+    context = client_context(fleet.home.authority / "ca.pem", certificate, key)
+    return httpx2.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)

@@ -5,6 +5,7 @@ machines, then everything that can go wrong. Each fault test leaves the fleet he
 """
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from inventory.model import Node
 from tests.support.fleet import COMMAND_SECONDS, UP_SECONDS, Fleet, default_cache, write_inventory
 
 BASE = Path("/var/lib/federation-test")
+# For whoever writes these tests: keep the fleet between sessions instead of making it anew.
+KEEP = bool(os.environ.get("FEDERATION_TEST_KEEP"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +36,9 @@ def bare_fleet() -> Iterator[Fleet]:
     """The fleet's inventory and home, nothing started; whatever was started is stopped after."""
     BASE.mkdir(parents=True, exist_ok=True)
     fleet = Fleet(inventory=write_inventory(BASE), base=BASE, cache=default_cache())
+    if KEEP:
+        yield fleet
+        return
     fleet.fedctl("lab", "down", expect=None)
     shutil.rmtree(fleet.home.root, ignore_errors=True)
     yield fleet
@@ -44,8 +50,12 @@ def bare_fleet() -> Iterator[Fleet]:
 @pytest.fixture(scope="session")
 def first_up(bare_fleet: Fleet) -> dict[str, Any]:
     """What the very first `fedctl --json up` printed."""
-    done = bare_fleet.fedctl("--json", "up", timeout_seconds=UP_SECONDS)
-    answer: dict[str, Any] = json.loads(done.stdout)
+    kept = BASE / "first-up.json"
+    if not (KEEP and kept.exists()):
+        done = bare_fleet.fedctl("--json", "up", timeout_seconds=UP_SECONDS)
+        kept.write_text(done.stdout)
+        kept.chmod(0o600)
+    answer: dict[str, Any] = json.loads(kept.read_text())
     return answer
 
 

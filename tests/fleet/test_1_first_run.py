@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import httpx2
+import pytest
 from openai import OpenAI
 
 from inventory.model import Role
-from tests.fleet.clients import openai_client
-from tests.support.fleet import Fleet
+from tests.fleet.clients import openai_client, operator_client, stranger_client
+from tests.support.fleet import Fleet, wait_for
 
 
 def test_the_first_up_ends_with_a_key_and_a_real_answer(
@@ -79,7 +81,7 @@ def test_each_request_left_one_audit_row(fleet: Fleet, first_up: dict[str, Any])
 
 def audited(fleet: Fleet) -> int:
     """Rows of the audit table, read on the data node by the database's superuser."""
-    query = "SELECT count(*) FROM requests"
+    query = "SELECT count(*) FROM ledger.requests"
     return int(sql(fleet, query))
 
 
@@ -92,15 +94,28 @@ def sql(fleet: Fleet, query: str) -> str:
 
 
 def test_every_run_left_an_event(fleet: Fleet) -> None:
-    assert int(sql(fleet, "SELECT count(*) FROM events")) >= 1
+    assert int(sql(fleet, "SELECT count(*) FROM ledger.events")) >= 1
 
 
 def test_prometheus_sees_every_target_up(fleet: Fleet) -> None:
+    with operator_client(fleet) as client:
+        watcher = fleet.one(Role.MONITORING)
+        url = f"https://{watcher.address}:{fleet.federation.ports.prometheus}/api/v1/targets"
+        wait_for(lambda: not down(client.get(url).json()), 60, "every target up")
+        jobs = {
+            target["labels"]["job"] for target in client.get(url).json()["data"]["activeTargets"]
+        }
+    assert len(jobs) >= 6, jobs
+
+
+def down(answer: dict[str, Any]) -> list[str]:
+    """Targets Prometheus cannot scrape; an empty list of targets counts as one."""
+    targets = answer["data"]["activeTargets"]
+    return [t["scrapeUrl"] for t in targets if t["health"] != "up"] or ([] if targets else ["?"])
+
+
+def test_a_stranger_without_a_certificate_gets_no_metrics(fleet: Fleet) -> None:
     watcher = fleet.one(Role.MONITORING)
-    answer = fleet.shell(
-        watcher,
-        "curl -sS --cacert /etc/federation/tls/ca.pem https://localhost:"
-        f"{fleet.federation.ports.prometheus}/api/v1/targets 2>&1 | head -c 300",
-        expect=None,
-    )
-    assert answer, "Prometheus answers, if only to ask for a certificate"
+    url = f"https://{watcher.address}:{fleet.federation.ports.prometheus}/metrics"
+    with stranger_client(fleet) as client, pytest.raises(httpx2.TransportError):
+        client.get(url)

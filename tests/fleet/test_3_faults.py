@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploys.layout import AUTHORITY, CERTIFICATE
 from inventory.model import Node, Role
-from tests.support.fleet import COMMAND_SECONDS, Fleet
+from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
 from trust.authority import Authority
 
 UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
@@ -34,14 +34,6 @@ def drift(fleet: Fleet, node: Node) -> None:
 def drifted(fleet: Fleet, node: Node) -> bool:
     """Whether the change is still there."""
     return fleet.shell(node, f"stat -c %a {DRIFT}").strip() == "600"
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until `condition` holds; fail when it does not within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
 
 
 def test_drift_is_shown_by_plan_and_undone_by_apply(restored: Fleet) -> None:
