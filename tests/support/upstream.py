@@ -47,18 +47,18 @@ class Engine:
 
     models: tuple[str, ...] = (MODEL,)
     calls: list[Call] = field(default_factory=list)
-    connections: int = 0
+    tls: ssl.SSLContext | None = None
     port: int = 0
     _runner: web.AppRunner | None = None
 
-    async def start(self, context: ssl.SSLContext | None = None) -> None:
+    async def start(self) -> None:
         """Listen on a loopback port; the same one again after `stop`."""
         app = web.Application(client_max_size=1 << 28)
         app.router.add_get("/v1/models", self._list)
         app.router.add_post("/v1/chat/completions", self._chat)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

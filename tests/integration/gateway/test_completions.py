@@ -111,7 +111,7 @@ async def test_an_engine_that_fails_before_answering_is_a_clear_status(
             await ai.chat.completions.create(**say(script, stream=stream))
     assert caught.value.status_code == status
     assert set(caught.value.response.json()["error"]) >= {"message", "type", "code"}
-    assert str(gateway.database.port) not in caught.value.response.text
+    assert str(gateway.port) not in caught.value.response.text
     (row,) = await rows()
     assert row.outcome is not None
     assert (row.outcome.outcome, row.outcome.status) == (outcome, status)
@@ -209,17 +209,13 @@ async def test_a_client_that_leaves_cancels_the_engine_at_once(
     await until(recorded)
 
 
-async def test_a_dead_engine_is_502_and_comes_back(
-    gateway: Gateway, engine: Engine, tmp_path: Any, http: Any
-) -> None:
-    from tests.integration.gateway.conftest import engine_tls
-
+async def test_a_dead_engine_is_502_and_comes_back(gateway: Gateway, engine: Engine) -> None:
     key = await gateway.key()
     await engine.stop()
     async with client(gateway, key) as ai:
         with pytest.raises(openai.InternalServerError) as caught:
             await ai.chat.completions.create(**say("say 1"))
         assert caught.value.status_code == 502
-        await engine.start(engine_tls(tmp_path, gateway.database))
+        await engine.start()
         answer = await ai.chat.completions.create(**say("say 1"))
     assert answer.choices[0].message.content == "word "
