@@ -15,7 +15,7 @@ from deploys.remote import environments_state as state
 
 
 def write_wheel(folder: Path, name: str, version: str, members: dict[str, str]) -> Path:
-    """A pure Python wheel with these files (PEP 427)."""
+    """A pure Python wheel with these files (PEP 427), the same bytes every time."""
     info = f"{name}-{version}.dist-info"
     files = {
         **members,
@@ -26,10 +26,10 @@ def write_wheel(folder: Path, name: str, version: str, members: dict[str, str]) 
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in files.items():
-            archive.writestr(member, text)
+            archive.writestr(zipfile.ZipInfo(member), text)
             digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
             record += f"{member},sha256={digest.decode().rstrip('=')},{len(text)}\n"
-        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), f"{record}{info}/RECORD,,\n")
     return path
 
 
