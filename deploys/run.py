@@ -9,11 +9,26 @@ need is left out of them.
 """
 
 import gc
+import signal
 import sys
+
+from deploys.protocol import Outcome, Summary, encode
 
 
 def start() -> int:
     """Import the rest and run it; the exit status."""
+    # The handlers of deploys.command take over from this one once it is there.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        mode = next((word for word in sys.argv[1:] if word in ("plan", "apply")), "")
+        line = encode(Summary(mode, Outcome.INTERRUPTED, "interrupted", 0.0))
+        sys.stdout.write(line + "\n")
+        return 1
+
+
+def _main() -> int:
     # No cycle worth collecting arises while modules load, and the process is short.
     gc.disable()
     # paramiko imports invoke (0.1 s) for `Match exec` in ssh_config, which is never read here.

@@ -39,6 +39,7 @@ from deploys.protocol import (
 )
 from deploys.sequence import RoleStep, Stage
 from deploys.session import Session, open_session
+from inventory.model import Platform
 
 PR_SET_PDEATHSIG = 1
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Worker:
     def _log_in(self) -> tuple[Session, bool]:
         """As the operator user; as the bootstrap user while that one cannot work yet."""
         node, home = self.context.node, self.context.home
-        user, first_user = self.context.federation.operator_user, node.ssh.bootstrap_user
+        user, first_user = _login_user(self.context), node.ssh.bootstrap_user
         try:
             return open_session(node, home, user), False
         except NodeError as error:
@@ -122,7 +123,7 @@ class Worker:
 
     def _leave_bootstrap_user(self) -> None:
         """Once the operator user can log in, go on as that one: the way every later run takes."""
-        user = self.context.federation.operator_user
+        user = _login_user(self.context)
         session = self._connected()
         if session.user == user:
             return
@@ -279,6 +280,13 @@ def _obey(worker: Worker, command: Plan | Run, emit: Callable[[Event], None]) ->
         emit(NodeFailed(worker.name, FailureKind.DEFECT.value, message))
         return False
     return True
+
+
+def _login_user(context: NodeContext) -> str:
+    """As whom a node is managed: the operator user, which Linux nodes get; a Mac's administrator."""
+    if context.node.platform is Platform.MACOS:
+        return context.node.ssh.bootstrap_user
+    return context.federation.operator_user
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -32,6 +32,7 @@ from typing import Any
 
 OUTPUT_LIMIT = 8 * 1024 * 1024
 GRACE_SECONDS = 5.0
+LOOK_SECONDS = 0.02
 codes: Any = {}
 
 
@@ -63,16 +64,26 @@ def reply(code: int, out: bytes, err: bytes) -> None:
 
 def shell(command: str, stdin: bytes) -> Any:
     def child() -> None:
-        text = os.memfd_create("command", 0)
-        os.write(text, command.encode())
-        os.lseek(text, 0, os.SEEK_SET)
-        with tempfile.TemporaryFile() as data:
-            data.write(stdin)
-            data.seek(0)
-            os.dup2(data.fileno(), 0)
-        os.execvp("sh", ["sh", f"/proc/self/fd/{text}"])  # noqa: S606
+        os.dup2(holding(stdin), 0)
+        text = holding(command.encode())
+        os.set_inheritable(text, True)
+        os.execvp("sh", ["sh", f"/dev/fd/{text}"])  # noqa: S606
 
     return child
+
+
+def holding(data: bytes) -> int:
+    """A descriptor from which `data` can be read; in memory where possible: a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("data")
+    else:
+        with tempfile.TemporaryFile() as file:
+            handle = os.dup(file.fileno())
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
 
 
 def script(body: Any) -> Any:
@@ -111,8 +122,8 @@ def run(child: Any, timeout: Any) -> Any:
             os.dup2(out[1], 1)
             os.dup2(err[1], 2)
             child()
-        finally:
-            os._exit(127)
+        except BaseException as error:
+            finish(127, f"{type(error).__name__}: {error}")
     os.close(out[1])
     os.close(err[1])
     chunks: Any = {out[0]: [], err[0]: []}
@@ -127,17 +138,21 @@ def run(child: Any, timeout: Any) -> Any:
 def watch(process: int, chunks: Any, timeout: Any) -> Any:
     """Collect output until the child ends, its time is up, or nobody is listening any more."""
     deadline = time.monotonic() + timeout if timeout else None
-    exited = os.pidfd_open(process)
+    # Where there is no descriptor for a process (macOS), look for its end every now and then.
+    exited = os.pidfd_open(process) if hasattr(os, "pidfd_open") else -1
     room = dict.fromkeys(chunks, OUTPUT_LIMIT)
     try:
         with selectors.DefaultSelector() as selector:
             for handle in (*chunks, exited, 0):
-                selector.register(handle, selectors.EVENT_READ)
+                if handle >= 0:
+                    selector.register(handle, selectors.EVENT_READ)
             while True:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     kill(process)
                     return 124, b"\nnot done after %d s: stopped\n" % timeout
+                if exited < 0:
+                    left = LOOK_SECONDS if left is None else min(left, LOOK_SECONDS)
                 ready = [key.fd for key, _ in selector.select(left)]
                 for handle in ready:
                     if handle in chunks and not drain(handle, chunks[handle], room):
@@ -146,16 +161,19 @@ def watch(process: int, chunks: Any, timeout: Any) -> Any:
                     # No request comes before this one's reply: the operator's side has gone.
                     kill(process)
                     os._exit(1)
-                if exited in ready:
+                ended, status = (
+                    os.waitpid(process, os.WNOHANG) if exited < 0 or exited in ready else (0, 0)
+                )
+                if ended:
                     # What a daemon left behind still holds the pipes: take what is there, no more.
                     for handle in chunks:
                         os.set_blocking(handle, False)
                         while drain(handle, chunks[handle], room):
                             pass
-                    status = os.waitpid(process, 0)[1]
                     return os.waitstatus_to_exitcode(status), b""
     finally:
-        os.close(exited)
+        if exited >= 0:
+            os.close(exited)
 
 
 def drain(handle: int, chunks: Any, room: Any) -> bool:
