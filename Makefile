@@ -28,11 +28,12 @@ check: dev ## Format, lint, types, import contracts, unit tests (under a minute)
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
-	@$(PYTEST) -q -n 2 tests/unit tests/ops tests/architecture
+	@$(PYTEST) -q -n 2 -m "not postgres and not programs" tests/unit tests/ops tests/architecture
 
 test: check test-integration test-fleet ## Everything, the fleet tests on the lab included
 
 test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
+	@$(PYTEST) -q -m "postgres or programs" tests/ops
 	@$(PYTEST) -q tests/integration
 
 test-fleet: dev test-requirements ## Six machines of the tests' own, provisioned, attacked, rebuilt

@@ -30,7 +30,7 @@ def test_every_gateway_metric_in_a_rule_is_exported() -> None:
 
 
 def test_every_federation_metric_in_a_rule_is_exported() -> None:
-    snapshot = Snapshot("n1", "1.0.0", 1.0, (UnitState("a.service", True, 1.0, 1),), ())
+    snapshot = Snapshot("1.0.0", 1.0, (UnitState("a.service", True, 1.0, 1),), ())
     exported = {sample.name for metric in metrics(snapshot) for sample in metric.samples}
     used = set(re.findall(r"\b(federation_[a-z_]+)", expressions()))
     assert used

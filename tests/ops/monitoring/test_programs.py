@@ -37,6 +37,7 @@ from tests.ops.played import with_users
 from trust.authority import Authority
 from trust.signing import key_pem
 
+pytestmark = pytest.mark.programs
 LOOPBACK = IPv4Address("127.0.0.1")
 PATIENCE_SECONDS = 30
 UNITS = (NODE_EXPORTER, ALERTMANAGER, PROMETHEUS)

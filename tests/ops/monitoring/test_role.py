@@ -97,6 +97,7 @@ def test_every_machine_and_every_role_is_scraped(file: str) -> None:
     assert found["postgres"] == model.with_role(Role.DATA)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("file", ["lab.toml", "federation.toml"])
 def test_promtool_and_amtool_accept_the_configuration(tmp_path: Path, file: str) -> None:
     folder = tmp_path / "prometheus"
@@ -115,6 +116,7 @@ def test_promtool_and_amtool_accept_the_configuration(tmp_path: Path, file: str)
     _run("amtool", "check-config", str(folder / "alertmanager.yml"))
 
 
+@pytest.mark.programs
 def test_the_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     _put_rules(tmp_path)
     shutil.copy(HERE / "alerts_test.yml", tmp_path)
