@@ -117,6 +117,8 @@ def pool(
         max_size=maximum,
         timeout=wait_seconds,
         max_lifetime=3600.0,
+        # Attempts back off exponentially: give up early, and the next borrower tries afresh.
+        reconnect_timeout=wait_seconds,
         check=AsyncConnectionPool.check_connection,
         open=False,
     )
