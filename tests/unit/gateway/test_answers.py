@@ -1,0 +1,44 @@
+"""Error bodies, in OpenAI's form and no other."""
+
+import orjson
+import pytest
+
+from gateway import errors
+from gateway.answers import error_body, error_event, headers, is_error_body
+from gateway.errors import BadRequest, LedgerAway, NotAuthenticated, Refused, UpstreamRefused
+
+
+@pytest.mark.parametrize(
+    "kind", [NotAuthenticated, LedgerAway, errors.Stopping, errors.InternalError]
+)
+def test_every_refusal_has_openais_four_fields(kind: type[Refused]) -> None:
+    refusal = kind()  # type: ignore[call-arg]
+    body = orjson.loads(error_body(refusal))
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert error_event(refusal) == b"data: " + error_body(refusal) + b"\n\n"
+
+
+def test_an_engines_own_refusal_goes_on_as_it_is() -> None:
+    body = b'{"error":{"message":"too long","type":"BadRequestError","code":400}}'
+    assert error_body(UpstreamRefused(400, body)) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "is_one"),
+    [
+        (b'{"error":{"message":"x"}}', True),
+        (b'{"error":"x"}', False),
+        (b'{"detail":"Traceback"}', False),
+        (b"Internal Server Error", False),
+        (b"[]", False),
+    ],
+)
+def test_only_openais_form_is_shown_to_clients(body: bytes, is_one: bool) -> None:
+    assert is_error_body(body) is is_one
+
+
+def test_headers_have_length_and_extras() -> None:
+    refusal = BadRequest("x")
+    found = dict(headers(b"{}", {**refusal.headers, "retry-after": "2"}))
+    assert found[b"content-length"] == b"2" and found[b"retry-after"] == b"2"

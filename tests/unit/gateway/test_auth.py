@@ -1,0 +1,133 @@
+"""Keys against a key book held in memory: one answer, one amount of work."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretBytes
+
+from gateway import auth
+from gateway.auth import Gate, source_class
+from gateway.errors import LedgerAway, NotAuthenticated, NotPermitted
+from gateway.metrics import GatewayMetrics
+from ledger.errors import Unavailable
+from ledger.keys import Verifier
+from trust import apikeys
+from trust.apikeys import Pepper
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PEPPER = Pepper(1, SecretBytes(bytes(32)))
+KEY = apikeys.new_key(bytes(range(40)))
+
+
+def verifier(**changes: Any) -> Verifier:
+    values: dict[str, Any] = {
+        "id": KEY.id,
+        "name": "test",
+        "digest": apikeys.digest(KEY.secret, PEPPER),
+        "pepper_version": 1,
+        "scopes": frozenset({"inference"}),
+        "models": None,
+        "expires_at": None,
+        "revoked_at": None,
+    }
+    return Verifier(**{**values, **changes})
+
+
+class Book:
+    """The real interface, in memory."""
+
+    def __init__(self, *verifiers: Verifier, away: bool = False) -> None:
+        self.by_id = {v.id: v for v in verifiers}
+        self.away = away
+        self.asked: list[str] = []
+
+    async def find(self, key_id: str) -> Verifier | None:
+        self.asked.append(key_id)
+        if self.away:
+            raise Unavailable("gone")
+        return self.by_id.get(key_id)
+
+
+def gate(book: Book) -> tuple[Gate, GatewayMetrics]:
+    metrics = GatewayMetrics(())
+    return Gate(book, PEPPER, metrics, lambda: NOW), metrics
+
+
+def header(text: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", f"Bearer {text}".encode())]
+
+
+def failures(metrics: GatewayMetrics, reason: str) -> float:
+    value = metrics.registry.get_sample_value(
+        "gateway_auth_failures_total", {"reason": reason, "source": "private"}
+    )
+    assert value is not None
+    return value
+
+
+async def test_a_working_key_gets_in() -> None:
+    entrance, _ = gate(Book(verifier()))
+    assert (await entrance.admit(header(KEY.reveal()), "10.0.0.1")).id == KEY.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"digest": bytes(32)}, "wrong_secret"),
+        ({"pepper_version": 2}, "wrong_secret"),
+        ({"expires_at": NOW}, "expired"),
+        ({"revoked_at": NOW - timedelta(days=1)}, "revoked"),
+        ({"id": "someoneelse"}, "unknown"),
+    ],
+)
+async def test_a_key_that_does_not_work_is_counted_by_reason(
+    changes: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests: list[bool] = []
+
+    def counting(*arguments: Any) -> bool:
+        digests.append(True)
+        return apikeys.hmac.compare_digest(
+            apikeys.digest(arguments[0].secret, arguments[2]), arguments[1]
+        )
+
+    monkeypatch.setattr(auth.apikeys, "matches", counting)
+    entrance, metrics = gate(Book(verifier(**changes)))
+    with pytest.raises(NotAuthenticated):
+        await entrance.admit(header(KEY.reveal()), "10.0.0.1")
+    assert failures(metrics, reason) == 1
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("text", ["", "fed_x", KEY.reveal()[:-1], KEY.reveal() + "x"])
+async def test_a_malformed_key_never_reaches_the_ledger(text: str) -> None:
+    book = Book(verifier())
+    entrance, _ = gate(book)
+    with pytest.raises(NotAuthenticated):
+        await entrance.admit(header(text), None)
+    assert book.asked == []
+
+
+async def test_a_missing_scope_is_403_and_an_absent_ledger_503() -> None:
+    entrance, _ = gate(Book(verifier(scopes=frozenset({"other"}))))
+    with pytest.raises(NotPermitted):
+        await entrance.admit(header(KEY.reveal()), None)
+    entrance, _ = gate(Book(away=True))
+    with pytest.raises(LedgerAway):
+        await entrance.admit(header(KEY.reveal()), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("::1", "loopback"),
+        ("10.1.2.3", "private"),
+        ("8.8.8.8", "public"),
+        (None, "public"),
+        ("nonsense", "public"),
+    ],
+)
+def test_where_a_client_is(address: str | None, kind: str) -> None:
+    assert source_class(address) == kind
