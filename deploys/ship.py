@@ -1,7 +1,7 @@
 """Copy many or large files to a node: one tar stream through one SSH connection of its own.
 
-pyinfra's SFTP moves a few MiB a second and one file at a time; this moves what the wire and the
-cipher allow. Files land in a folder nobody uses yet: what they are must be checked by hash on the
+The deploys' own session would move them through a Python loop, a packet at a time; OpenSSH does it
+as fast as wire and cipher allow, in a process beside. Files land in a folder nobody uses yet: what they are must be checked by hash on the
 node before anything is done with them. Whole files that arrived before a connection broke are kept,
 so a second attempt sends only the rest. Host keys are the pinned ones, as everywhere.
 """
