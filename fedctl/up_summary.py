@@ -1,5 +1,8 @@
 """How `up` ends: nodes, addresses, services, the key (this once), what to type next."""
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from fedctl.bringing_up import Result
@@ -92,6 +95,10 @@ def next_steps(work: Work, result: Result) -> list[str]:
             f'    -H "Authorization: Bearer {result.key[:8]}..." \\',
             f"    https://{gateways[0].address}:{app.federation.ports.gateway}/v1/models",
         ]
+    if shutil.which("fedctl") is None:
+        lines.append(
+            f"First: . {Path(sys.prefix) / 'bin' / 'activate'}   (puts fedctl on your PATH)"
+        )
     lines += [
         "Next: fedctl status --watch     nodes and services",
         "      fedctl logs gateway -f    who asks what",
