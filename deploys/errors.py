@@ -3,11 +3,12 @@
 DeployError
 ├── BuildMissing          there is no built release (or engine) to install
 ├── TemplateError         a template is missing, or uses a value it was not given
-├── NodeError             one node could not be managed; carries a `FailureKind`
-│   ├── Unreachable       no SSH session: down, silent, refused, or another host key
-│   ├── ConnectionLost    the session died while it was in use
-│   └── OperationFailed   a command on the node failed
-└── Interrupted           SIGINT or SIGTERM arrived
+└── NodeError             one node could not be managed; carries a `FailureKind`
+    ├── Unreachable       no SSH session: down, silent, refused, or another host key
+    ├── ConnectionLost    the session died while it was in use
+    └── OperationFailed   a command on the node failed
+
+Interrupted (a BaseException) is beside the tree: SIGINT or SIGTERM arrived, anywhere.
 """
 
 from enum import StrEnum
@@ -79,5 +80,9 @@ class OperationFailed(NodeError):
         super().__init__(FailureKind.OPERATION, message)
 
 
-class Interrupted(DeployError):
-    """SIGINT or SIGTERM arrived: stop now, leaving nothing half written."""
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived: stop now, leaving nothing half written.
+
+    No Exception, as KeyboardInterrupt is none: it can arrive inside anybody's code, and pyinfra,
+    paramiko and inspect all swallow exceptions at times.
+    """

@@ -18,7 +18,8 @@ from deploys.protocol import Outcome, Summary, encode
 def start() -> int:
     """Import the rest and run it; the exit status."""
     # The handlers of deploys.command take over from this one once it is there.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return _main()
     except KeyboardInterrupt:

@@ -266,8 +266,6 @@ def _obey(worker: Worker, command: Plan | Run, emit: Callable[[Event], None]) ->
             worker.plan()
         else:
             worker.run(worker.stages[command.stage])
-    except Interrupted:
-        raise
     except NodeError as error:
         emit(NodeFailed(worker.name, error.kind.value, str(error)))
         return False
@@ -283,7 +281,7 @@ def _obey(worker: Worker, command: Plan | Run, emit: Callable[[Event], None]) ->
 
 
 def _login_user(context: NodeContext) -> str:
-    """As whom a node is managed: the operator user, which Linux nodes get; a Mac's administrator."""
+    """As whom a node is managed: Linux nodes get an operator user, a Mac has its administrator."""
     if context.node.platform is Platform.MACOS:
         return context.node.ssh.bootstrap_user
     return context.federation.operator_user
