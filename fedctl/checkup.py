@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from fedctl import host_keys
+from fedctl.advice import BY_FAILURE
 from fedctl.app import App
 from fedctl.looking import health
 from fedctl.remote import Links, each
@@ -120,8 +121,8 @@ def ssh(app: App, links: Links, node: Node) -> Check:
     if not host_keys.pinned(app.federation, app.home, node):
         advice = f"fedctl bootstrap {node.name} --host-key FINGERPRINT"
         return Check(what, State.BAD, f"no host key is pinned; {error}", advice)
-    off = "is it on? " + ("fedctl lab status" if app.federation.kind == "lab" else "")
-    return Check(what, State.BAD, str(error), off.strip())
+    advice = BY_FAILURE.get(error.kind, "") if error else ""
+    return Check(what, State.BAD, str(error or "no answer"), advice.replace("NODE", node.name))
 
 
 def verdicts(judged: Health) -> Iterator[Check]:

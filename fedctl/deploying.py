@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from deploys.protocol import Event, OperationFinished, Outcome, Summary
+from deploys.errors import FailureKind
+from deploys.protocol import Event, NodeSummary, OperationFinished, Outcome, Summary
+from fedctl.advice import common
 from fedctl.deploy import Order
 from fedctl.errors import RunEnded
 from fedctl.narrate import Narrator
@@ -49,17 +51,14 @@ def require_success(work: Work, summary: Summary) -> None:
     if summary.outcome is Outcome.INTERRUPTED and not work.stopper.reason:
         raise KeyboardInterrupt
     failed = [node for node in summary.nodes if node.failure]
-    lines = [
-        f"{node.node}: {node.failure}: {_unprefixed(node.message, node.node)}" for node in failed
-    ]
-    message = "\n".join(lines) or summary.message or summary.outcome.value
+    message = "\n".join(map(_failure, failed)) or summary.message or summary.outcome.value
     if summary.outcome is Outcome.ROLLED_BACK:
         message = f"the change was undone, the nodes are as they were before\n{message}"
     elif summary.outcome is Outcome.ROLLBACK_FAILED:
         message = f"the change could not be undone: a node does not answer\n{message}"
-    raise RunEnded(
-        summary.outcome, message, f"everything that happened: fedctl runs show {work.run.id}"
-    )
+    advice = common(FailureKind(node.failure) for node in failed)
+    log = f"everything that happened: fedctl runs show {work.run.id}"
+    raise RunEnded(summary.outcome, message, f"{advice}; {log}" if advice else log)
 
 
 def node_values(work: Work, summary: Summary) -> list[dict[str, Any]]:
@@ -94,5 +93,9 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _unprefixed(message: str, node: str) -> str:
-    return message.removeprefix(f"{node}: ")
+def _failure(node: NodeSummary) -> str:
+    """What is wrong with a node: its name, the kind, and the message without repeating either."""
+    text = node.message.removeprefix(f"{node.node}: ")
+    if text.startswith(node.node):
+        return text if node.failure in text else f"{text} ({node.failure})"
+    return f"{node.node}: {node.failure}: {text}"

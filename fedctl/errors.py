@@ -82,12 +82,13 @@ class LockLost(FedctlError):
 class NoMajority(FedctlError):
     """Too few nodes answer to hold the fleet lock; `causes` says why each does not."""
 
-    def __init__(self, reached: int, needed: int, causes: Sequence[str]) -> None:
+    def __init__(self, reached: int, needed: int, causes: Sequence[str], advice: str = "") -> None:
         self.causes = tuple(causes)
         lines = "".join(f"\n  {cause}" for cause in causes)
         super().__init__(
             f"{reached} of the nodes can be reached, {needed} are needed to lock the fleet:{lines}",
-            "bring the nodes back, or go on with --no-lock when nobody else can be at work",
+            f"{advice or 'bring the nodes back'}; --no-lock goes on without the lock, when you know "
+            "that nobody else is at work",
         )
 
 

@@ -14,6 +14,7 @@ from deploys import errors as deploys_errors
 from deploys.errors import FailureKind
 from deploys.protocol import Outcome
 from fedctl import errors
+from fedctl.advice import BY_FAILURE
 from inventory import errors as inventory_errors
 from lab import errors as lab_errors
 from ledger import errors as ledger_errors
@@ -103,12 +104,6 @@ _ADVICE: dict[type[BaseException], str] = {
     trust_errors.KeyExposed: "chmod 600 the key file, and think about who could have read it",
 }
 
-_FAILURE_ADVICE = {
-    FailureKind.DOWN: "is it switched on? `fedctl doctor` looks closer",
-    FailureKind.TIMEOUT: "is it switched on, and on this network? `fedctl doctor` looks closer",
-    FailureKind.LOST: "run the same command again: what was done stays done",
-}
-
 
 @dataclass(frozen=True)
 class Ending:
@@ -130,7 +125,7 @@ def ending_of(error: BaseException) -> Ending:
         return Ending(_OUTCOMES[error.outcome], str(error), error.advice)
     if isinstance(error, deploys_errors.NodeError):
         code = _NODE_FAILURES.get(error.kind, Exit.FAILED)
-        return Ending(code, str(error), _FAILURE_ADVICE.get(error.kind, ""))
+        return Ending(code, str(error), BY_FAILURE.get(error.kind, ""))
     kind = _nearest(_CLASSES, error)
     if kind is None:
         return _unexpected(error)

@@ -18,6 +18,7 @@ import psutil
 
 from deploys.errors import FailureKind, NodeError
 from fedctl import lock_shell
+from fedctl.advice import common
 from fedctl.errors import Locked, NoMajority
 from fedctl.interrupts import INTERRUPTS
 from fedctl.lock import (
@@ -92,8 +93,7 @@ class FleetLock:
                 return
             self._release()
             if decision.verdict is Verdict.UNREACHABLE or decision.record is None:
-                causes = [str(error) for error in self._links.failed.values()]
-                raise NoMajority(len(answers), majority(len(self._nodes)), causes)
+                raise no_majority(self._links, self._nodes, len(answers))
             standing = decision.record
             if dead(standing, machine_id(), living(standing)):
                 instead = standing.claim.token
@@ -168,6 +168,13 @@ def ask(links: Links, nodes: Sequence[Node], argv: Sequence[str]) -> dict[str, A
             raise NodeError(FailureKind.DEFECT, f"{link.node.name}: {error}") from error
 
     return links.ask(nodes, put)
+
+
+def no_majority(links: Links, nodes: Sequence[Node], reached: int) -> NoMajority:
+    """The error, with why each node cannot be reached, in the order of `nodes`."""
+    failed = [links.failed[node.name] for node in nodes if node.name in links.failed]
+    advice = common(error.kind for error in failed)
+    return NoMajority(reached, majority(len(nodes)), [str(error) for error in failed], advice)
 
 
 def claim_of(token: str, reason: str) -> Claim:

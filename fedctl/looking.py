@@ -35,8 +35,8 @@ def observations(app: App, links: Links, nodes: Sequence[Node]) -> dict[str, Obs
     for node in nodes:
         if node.name not in seen:
             error = links.failed.get(node.name)
-            kind = error.kind.value if error else "no answer"
-            seen[node.name] = observe.unreachable(node.name, kind)
+            why = f"unreachable: {error.kind.value}" if error else "no answer"
+            seen[node.name] = observe.unreachable(node.name, why)
     return seen
 
 

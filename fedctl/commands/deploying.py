@@ -95,8 +95,8 @@ def look(work: Work, limit: tuple[str, ...]) -> Deployed:
     host_keys.pin_from_inventory(work.app.federation, work.app.home)
     with work.progress.phase("Look at every node" if not limit else f"Look at {', '.join(limit)}"):
         found = deploy(work, "plan", limit)
-    if found.summary.outcome is not Outcome.PENDING:
-        _report_failure(work, found)
+        if found.summary.outcome is not Outcome.PENDING:
+            _report_failure(work, found)
     return found
 
 

@@ -4,9 +4,8 @@ import click
 
 from fedctl import lock_shell
 from fedctl.app import App, FedGroup, pass_app
-from fedctl.errors import NoMajority
-from fedctl.fleet_lock import ask
-from fedctl.lock import Record, Word, majority
+from fedctl.fleet_lock import ask, no_majority
+from fedctl.lock import Record, Word
 from fedctl.remote import Links
 from fedctl.work import working
 
@@ -63,8 +62,7 @@ def _look(app: App, links: Links) -> tuple[Found, list[str]]:
     nodes = app.linux()
     answers = ask(links, nodes, lock_shell.show())
     if not answers:
-        causes = [str(error) for error in links.failed.values()]
-        raise NoMajority(0, majority(len(nodes)), causes)
+        raise no_majority(links, nodes, 0)
     found: Found = {}
     for name, answer in answers.items():
         if answer.word is Word.HELD and answer.record is not None:

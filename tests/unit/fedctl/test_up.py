@@ -93,4 +93,4 @@ def test_a_node_that_cannot_be_asked_is_a_problem_not_a_pass(stage: Stage) -> No
     stage.machines.down = {NAMES[0]}
     with Links(app.parts.connect, app.federation, app.home) as links:
         seen = observations(app, links, app.federation.nodes[:1])
-    assert seen[NAMES[0]].problem == "down"
+    assert seen[NAMES[0]].problem == "unreachable: down"
