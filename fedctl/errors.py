@@ -87,8 +87,8 @@ class NoMajority(FedctlError):
         lines = "".join(f"\n  {cause}" for cause in causes)
         super().__init__(
             f"{reached} of the nodes can be reached, {needed} are needed to lock the fleet:{lines}",
-            f"{advice or 'bring the nodes back'}; --no-lock goes on without the lock, when you know "
-            "that nobody else is at work",
+            f"{advice or 'bring the nodes back'}; --no-lock goes on without the lock, when you "
+            "know that nobody else is at work",
         )
 
 
