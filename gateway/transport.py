@@ -42,14 +42,20 @@ class Answer:
 class Stream:
     """A streamed answer with status 200, being read."""
 
-    def __init__(self, response: aiohttp.ClientResponse, between_seconds: float) -> None:
-        self._response, self._between_seconds = response, between_seconds
+    def __init__(
+        self, response: aiohttp.ClientResponse, first_seconds: float, between_seconds: float
+    ) -> None:
+        self._response = response
+        self._patience_seconds, self._between_seconds = first_seconds, between_seconds
 
     async def read(self) -> bytes:
         """What arrived; b"" at the end. Raises UpstreamError."""
         with _translated():
-            async with asyncio.timeout(self._between_seconds):
-                return await self._response.content.readany()
+            async with asyncio.timeout(self._patience_seconds):
+                data = await self._response.content.readany()
+        # Engines send the head at once and the first event when they have thought.
+        self._patience_seconds = self._between_seconds
+        return data
 
     async def finish(self) -> None:
         """Read what little may follow the last event, so that the connection can be used again."""
@@ -123,7 +129,11 @@ class Transport:
                 async with asyncio.timeout(self._timeouts.upstream_first_byte_seconds):
                     request = self._request(url, body, headers)
                     response = await stack.enter_async_context(request)
-            yield Stream(response, self._timeouts.upstream_between_bytes_seconds)
+            yield Stream(
+                response,
+                self._timeouts.upstream_first_byte_seconds,
+                self._timeouts.upstream_between_bytes_seconds,
+            )
 
     @asynccontextmanager
     async def _request(

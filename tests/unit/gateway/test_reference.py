@@ -1,0 +1,83 @@
+"""docs/reference/gateway.md says what the code does: settings, metrics, paths, errors."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from gateway import errors, metrics
+from gateway.app import CONTROL_PATHS
+from gateway.metrics import GatewayMetrics
+from gateway.settings import GatewaySettings, Upstream
+from ledger.requests import Outcome
+
+TEXT = (Path(__file__).parents[3] / "docs/reference/gateway.md").read_text()
+
+
+def settings(
+    model: type[BaseModel] = GatewaySettings, prefix: str = ""
+) -> Iterator[tuple[str, object]]:
+    for name, field in model.model_fields.items():
+        kind = Upstream if name == "upstreams" else field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings(kind, f"{prefix}{name}.")
+        elif field.is_required():
+            yield prefix + name, "required"
+        elif field.default is None:
+            yield prefix + name, "none"
+        else:
+            yield prefix + name, f"`{field.default}`".replace("`()`", "`[]`")
+
+
+@pytest.mark.parametrize(("name", "default"), list(settings()))
+def test_every_setting_is_there_with_its_default(name: str, default: object) -> None:
+    assert f"| `{name}` | {default} | " in TEXT
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    table = TEXT.partition("## Settings")[2].partition("## Metrics")[0]
+    assert set(re.findall(r"^\| `([a-z_.]+)` \|", table, re.M)) == {n for n, _ in settings()}
+
+
+def test_every_metric_is_there_with_its_labels() -> None:
+    found = {}
+    for name, labels in re.findall(r"^\| `(gateway_[a-z_]+)` \| (.*?) \|", TEXT, re.M):
+        found[name.removesuffix("_total")] = set(re.findall(r"`(\w+)`", labels))
+    real = {}
+    for family in GatewayMetrics(["engine"]).registry.collect():
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        real[family.name] = labels
+    assert found == real
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *metrics.ROUTES,
+        *metrics.UPSTREAM_REASONS,
+        *metrics.AUTH_FAILURES,
+        *metrics.SOURCES,
+        *metrics.OUTCOMES,
+        *metrics.COMPONENTS,
+        *CONTROL_PATHS,
+    ],
+)
+def test_every_label_value_and_path_is_named(value: str) -> None:
+    assert f"`{value}`" in TEXT or f"`GET {value}`" in TEXT
+
+
+def test_every_status_and_code_of_a_refusal_is_there() -> None:
+    def kinds(base: type[errors.Refused]) -> Iterator[type[errors.Refused]]:
+        yield base
+        for kind in base.__subclasses__():
+            yield from kinds(kind)
+
+    for kind in kinds(errors.Refused):
+        assert f"| {kind.status} |" in TEXT
+        assert kind.code is None or f"`{kind.code}`" in TEXT
+
+
+def test_outcomes_are_those_the_gateway_writes() -> None:
+    assert set(metrics.OUTCOMES) == {o.value for o in Outcome} - {"lost"}
