@@ -148,9 +148,9 @@ def test_a_full_disk_is_said_plainly_and_breaks_nothing(restored: Fleet) -> None
 
 
 def test_two_operators_at_once(restored: Fleet) -> None:
-    """The first is stopped in its tracks while it holds the lock, so that the second must meet it."""
-    node = restored.one(Role.DATA)
-    drift(restored, node)
+    """The first is stopped in its tracks while it holds the lock: the second must meet it."""
+    node = restored.one(Role.WORKER)
+    restored.shell(node, "rm -rf /opt/federation/releases /opt/federation/current")
     first = restored.start("apply", "--yes")
     wait_for(lambda: locked(restored), 30, "the first operator's lock")
     os.killpg(first.pid, signal.SIGSTOP)
