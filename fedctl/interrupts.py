@@ -38,6 +38,7 @@ class Interrupts:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._arrived = False
 
     @contextmanager
     def shielded(self) -> Iterator[None]:

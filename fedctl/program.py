@@ -20,6 +20,9 @@ def run(argv: Sequence[str], app: App | None = None) -> int:
     try:
         cli.main(args=list(argv), prog_name="fedctl", standalone_mode=False, obj=app)
         sys.stdout.flush()
+    except SystemExit as done:
+        # How click ends after it has answered a shell that completes a word.
+        return done.code if isinstance(done.code, int) else Exit.DONE
     except BaseException as error:
         return _ended(error, app)
     return Exit.DONE

@@ -7,7 +7,7 @@ elsewhere each start and end is a plain line. Everything also goes to the run's 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
@@ -19,7 +19,6 @@ from fedctl.interrupts import INTERRUPTS
 from fedctl.render import Output, seconds
 
 REDRAWS_A_SECOND = 8
-NOTHING_BELOW_SECONDS = 0.15
 
 
 @dataclass
@@ -47,34 +46,21 @@ class ShownProgress:
         self._live: Live | None = None
 
     def __enter__(self) -> "ShownProgress":
-        if self._output.live:
-            self._live = Live(
-                get_renderable=self._drawn,
-                console=self._output.people,
-                refresh_per_second=REDRAWS_A_SECOND,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
+        self._output.hold = self.paused
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._output.hold = nullcontext
+        with self._guard:
+            self._stop_drawing()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Draw nothing meanwhile: a person is being asked."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
-        try:
+        """Draw nothing meanwhile: a person is being asked, or data goes to the same terminal."""
+        with self._guard:
+            self._stop_drawing()
             yield
-        finally:
-            if live is not None:
-                self.__enter__()
+            self._start_drawing()
 
     @contextmanager
     def phase(self, title: str) -> Iterator[None]:
@@ -85,7 +71,8 @@ class ShownProgress:
         stack.append(phase)
         with self._guard:
             self._active.append(phase)
-        self._announce(phase)
+            self._announce(phase)
+            self._start_drawing()
         try:
             yield
         except BaseException:
@@ -103,6 +90,25 @@ class ShownProgress:
             stack[-1].detail = text
         self._print(Text("  " * depth + "  " + text, style="dim"))
 
+    def _start_drawing(self) -> None:
+        if self._live is not None or not self._output.live or not self._active:
+            return
+        self._live = Live(
+            get_renderable=self._drawn,
+            console=self._output.people,
+            refresh_per_second=REDRAWS_A_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def _stop_drawing(self) -> None:
+        """Wipe what is drawn, while a phase is active: rich leaves a blank line for nothing."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
     def _announce(self, phase: _Phase) -> None:
         self._log(f"{'  ' * phase.depth}{phase.title} ...")
         if not self._output.live:
@@ -111,11 +117,13 @@ class ShownProgress:
     def _end(self, phase: _Phase, stack: list[_Phase], mark: str, style: str) -> None:
         elapsed = seconds(self._clock() - phase.started)
         stack.remove(phase)
-        with self._guard:
-            self._active.remove(phase)
         indent = "  " * phase.depth
         self._log(f"{indent}{mark} {phase.title}  {elapsed}")
-        self._print(Text.assemble(indent, (mark, style), f" {phase.title}  ", (elapsed, "dim")))
+        with self._guard:
+            self._stop_drawing()
+            self._active.remove(phase)
+            self._print(Text.assemble(indent, (mark, style), f" {phase.title}  ", (elapsed, "dim")))
+            self._start_drawing()
 
     def _print(self, text: Text) -> None:
         with self._guard:
@@ -128,12 +136,11 @@ class ShownProgress:
         return stack
 
     def _drawn(self) -> RenderableType:
-        with self._guard:
-            lines = []
-            for phase in self._active:
-                elapsed = seconds(self._clock() - phase.started)
-                spinning = "  " * phase.depth
-                text = Text.assemble(f"{phase.title}  ", (elapsed, "dim"))
-                phase.spinner.update(text=text)
-                lines.append(Group(Text(spinning, end=""), phase.spinner))
-            return Group(*lines)
+        # Without the guard: rich's thread holds its own lock here, and whoever has the guard may
+        # be waiting for that one.
+        lines = []
+        for phase in tuple(self._active):
+            elapsed = seconds(self._clock() - phase.started)
+            phase.spinner.update(text=Text.assemble(f"{phase.title}  ", (elapsed, "dim")))
+            lines.append(Group(Text("  " * phase.depth, end=""), phase.spinner))
+        return Group(*lines)

@@ -6,7 +6,8 @@ else. Off a terminal nothing is coloured, redrawn or cut to a width.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import IO, Any
@@ -27,6 +28,8 @@ class Output:
     ) -> None:
         self.json = json
         self._out = out
+        # Stops redrawing for as long as data is written; set by the progress that redraws.
+        self.hold: Callable[[], AbstractContextManager[None]] = nullcontext
         self.people = Console(file=err, stderr=err is None, highlight=False, soft_wrap=True)
 
     @property
@@ -53,7 +56,8 @@ class Output:
 
     def styled(self, text: Text) -> None:
         """Data for a person, coloured on a terminal only."""
-        Console(file=self.out, highlight=False, soft_wrap=True).print(text)
+        with self.hold():
+            Console(file=self.out, highlight=False, soft_wrap=True).print(text)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = ""
@@ -87,8 +91,9 @@ class Output:
             self.people.print(Text.assemble(("what to do: ", "bold"), advice))
 
     def _write(self, text: str) -> None:
-        self.out.write(f"{text}\n")
-        self.out.flush()
+        with self.hold():
+            self.out.write(f"{text}\n")
+            self.out.flush()
 
 
 def plain(value: Any) -> Any:
