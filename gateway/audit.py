@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.errors import LedgerAway
@@ -25,19 +26,33 @@ OUTCOME_PAUSES = (0.1, 0.4, 1.0, 2.0)
 MAX_DEFERRED = 10_000
 
 
+@dataclass(frozen=True)
+class _Deferred:
+    """An outcome that waits. Not `certain`: perhaps its row was never opened."""
+
+    id: UUID
+    outcome: RequestOutcome
+    certain: bool
+
+
 class Audit:
     """Writes intents and outcomes, insisting where that is safe."""
 
     def __init__(self, ledger: Ledger, metrics: GatewayMetrics) -> None:
         self._ledger, self._metrics = ledger, metrics
-        self._deferred: deque[tuple[UUID, RequestOutcome]] = deque()
+        self._deferred: deque[_Deferred] = deque()
 
-    async def open(self, intent: RequestIntent) -> None:
-        """Write the intent; raises LedgerAway, and then nothing may be relayed."""
+    async def open(self, intent: RequestIntent, refused: Callable[[], RequestOutcome]) -> None:
+        """Write the intent; raises LedgerAway, and then nothing may be relayed.
+
+        `refused` is how the row ends if it turns out later that it was written after all.
+        """
         try:
             await _insist(lambda: self._ledger.open_request(intent), INTENT_PAUSES)
         except LedgerError as error:
             self._failed("intent", intent.id, error)
+            if isinstance(error, OutcomeUnknown):
+                self._keep(_Deferred(intent.id, refused(), certain=False))
             raise LedgerAway from error
 
     async def complete(self, request_id: UUID, outcome: RequestOutcome) -> None:
@@ -53,27 +68,31 @@ class Audit:
 
     def defer(self, request_id: UUID, outcome: RequestOutcome) -> None:
         """Keep an outcome until the ledger is back; the oldest is given up beyond the bound."""
+        self._keep(_Deferred(request_id, outcome, certain=True))
+
+    def _keep(self, deferred: "_Deferred") -> None:
         if len(self._deferred) >= MAX_DEFERRED:
-            lost, _ = self._deferred.popleft()
-            logger.error("outcome given up", extra={"audit_id": str(lost)})
-        self._deferred.append((request_id, outcome))
+            lost = self._deferred.popleft()
+            logger.error("outcome given up", extra={"audit_id": str(lost.id)})
+        self._deferred.append(deferred)
         self._metrics.audit_deferred.set(len(self._deferred))
 
     async def flush(self) -> None:
         """Write what was deferred, oldest first; raises LedgerError when the ledger is away."""
         while self._deferred:
-            request_id, outcome = self._deferred[0]
+            first = self._deferred[0]
             try:
-                await self._ledger.complete_request(request_id, outcome)
-                self._metrics.outcomes.labels(outcome.outcome.value).inc()
+                await self._ledger.complete_request(first.id, first.outcome)
+                self._metrics.outcomes.labels(first.outcome.outcome.value).inc()
             except (Unavailable, OutcomeUnknown):
                 raise
             except Conflict:
                 # A write whose answer was lost had happened after all.
-                logger.info("outcome was known already", extra={"audit_id": str(request_id)})
+                logger.info("outcome was known already", extra={"audit_id": str(first.id)})
             except LedgerError as error:
-                self._failed("outcome", request_id, error)
-            if self._deferred and self._deferred[0][0] == request_id:
+                if first.certain:
+                    self._failed("outcome", first.id, error)
+            if self._deferred and self._deferred[0] is first:
                 self._deferred.popleft()
             self._metrics.audit_deferred.set(len(self._deferred))
 
@@ -86,10 +105,20 @@ class Audit:
 
 
 async def _insist(write: Callable[[], Awaitable[None]], pauses: Sequence[float]) -> None:
-    """Write, and again after each pause while the ledger is away; ids make repeats harmless."""
-    for pause in pauses:
+    """Write, and again after each pause while the ledger is away; ids make repeats harmless.
+
+    Raises OutcomeUnknown when any attempt may have succeeded, else what the last one raised.
+    """
+    unknown: OutcomeUnknown | None = None
+    for pause in (*pauses, None):
         try:
-            return await write()
-        except (Unavailable, OutcomeUnknown):
-            await asyncio.sleep(pause)
-    return await write()
+            await write()
+            return
+        except OutcomeUnknown as error:
+            unknown = error
+            if pause is None:
+                raise
+        except Unavailable as error:
+            if pause is None:
+                raise unknown or error from error
+        await asyncio.sleep(pause)

@@ -67,7 +67,12 @@ class Relay:
             self._new_id(), verifier.id, self._node, call.model, call.stream, self._clock()
         )
         progress = Progress()
-        await self._audit.open(intent)
+        await self._audit.open(
+            intent,
+            lambda: RequestOutcome(
+                Outcome.REFUSED, self._clock(), _milliseconds(exchange), LedgerAway.status
+            ),
+        )
         serve = self._stream if call.stream else self._whole
         try:
             await exchange.unless_gone(serve(exchange, intent, call, engine, progress))

@@ -202,3 +202,26 @@ async def test_more_connections_than_allowed_are_turned_away(start: Starter) -> 
     await asyncio.sleep(0.2)
     request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert (await raw(gateway, request)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_stops_reading_does_not_hold_the_engine(
+    start: Starter, engine: Engine
+) -> None:
+    gateway = await start(timeouts={"client_write_seconds": 0.5})
+    body = orjson.dumps(
+        {
+            "model": MODEL,
+            "stream": True,
+            "messages": [{"role": "user", "content": "say 1000000"}],
+        }
+    )
+    reader, writer = await asyncio.open_connection(
+        "localhost", gateway.port, ssl=gateway.client_tls, limit=1024
+    )
+    writer.write(head(await gateway.key(), f"Content-Length: {len(body)}") + body)
+    await writer.drain()
+    async with asyncio.timeout(20):
+        while not engine.calls or engine.calls[0].state != "cut":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert reader is not None
+    writer.transport.abort()

@@ -92,3 +92,46 @@ async def test_a_stream_whose_end_cannot_be_recorded_does_not_end_well(
             await asyncio.sleep(0.1)
     assert row.outcome.outcome is Outcome.REFUSED
     assert (row.outcome.status, row.outcome.completion_tokens) == (200, 10)
+
+
+async def test_every_answered_request_is_recorded_while_the_ledger_crashes_under_load(
+    gateway: Gateway, key: str, http: aiohttp.ClientSession
+) -> None:
+    """Whatever clients got whole, the audit calls answered; and no row stays open."""
+    url, headers = f"{gateway.url}/v1/chat/completions", {"Authorization": f"Bearer {key}"}
+    answered = "SELECT count(*) FROM ledger.requests WHERE outcome = 'answered'"
+    still_open = "SELECT count(*) FROM ledger.requests WHERE completed_at IS NULL"
+    before = int(gateway.database.psql(answered, "federation"))
+    whole, statuses, ending = 0, set[int](), asyncio.Event()
+
+    async def client(stream: bool) -> None:
+        nonlocal whole
+        while not ending.is_set():
+            try:
+                async with http.post(
+                    url, json=say("say 3", stream=stream), headers=headers, ssl=gateway.client_tls
+                ) as answer:
+                    body = await answer.read()
+                statuses.add(answer.status)
+                complete = b"[DONE]" in body if stream else b"choices" in body
+                whole += answer.status == 200 and complete
+            except aiohttp.ClientPayloadError:
+                continue
+
+    clients = [asyncio.create_task(client(stream)) for stream in (True, False) * 4]
+    for _ in range(2):
+        await asyncio.sleep(0.7)
+        gateway.database.stop()
+        await asyncio.sleep(0.3)
+        gateway.database.start()
+        await until_ready(gateway, http)
+    await asyncio.sleep(0.7)
+    ending.set()
+    await asyncio.gather(*clients)
+    assert whole > 20 and statuses <= {200, 503}
+    async with asyncio.timeout(10):
+        while int(gateway.database.psql(still_open, "federation")):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    recorded = int(gateway.database.psql(answered, "federation")) - before
+    # More only where the crash took the server's word that it had written.
+    assert whole <= recorded <= whole + 2 * len(clients)

@@ -18,6 +18,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = UUID(int=7)
 INTENT = RequestIntent(ID, "k", "node", "model", False, NOW)
 OUTCOME = RequestOutcome(Outcome.ANSWERED, NOW, 5, 200)
+REFUSED = RequestOutcome(Outcome.REFUSED, NOW, 5, 503)
 
 
 class Book:
@@ -62,16 +63,39 @@ def made(book: Any) -> tuple[Audit, GatewayMetrics]:
 async def test_a_write_whose_answer_was_lost_is_repeated() -> None:
     book = Book(OutcomeUnknown("?"), None, Unavailable("!"), OutcomeUnknown("?"))
     audit, _ = made(book)
-    await audit.open(INTENT)
+    await audit.open(INTENT, lambda: REFUSED)
     await audit.complete(ID, OUTCOME)
     assert (book.opened, book.completed) == ([INTENT], [(ID, OUTCOME)])
+
+
+async def test_an_intent_that_may_have_been_written_is_closed_later() -> None:
+    book = Book(OutcomeUnknown("?"), Unavailable("gone"), Unavailable("gone"))
+    audit, _ = made(book)
+    with pytest.raises(LedgerAway):
+        await audit.open(INTENT, lambda: REFUSED)
+    await audit.flush()
+    assert book.completed == [(ID, REFUSED)]
+
+
+async def test_an_intent_that_was_never_written_leaves_nothing_behind() -> None:
+    book = Book(OutcomeUnknown("?"), Unavailable("gone"), Unavailable("gone"), Rejected("no row"))
+    audit, metrics = made(book)
+    with pytest.raises(LedgerAway):
+        await audit.open(INTENT, lambda: REFUSED)
+    await audit.flush()
+    assert book.completed == []
+    assert metrics.registry.get_sample_value("gateway_audit_deferred") == 0
+    failures = metrics.registry.get_sample_value(
+        "gateway_audit_failures_total", {"step": "outcome"}
+    )
+    assert failures == 0
 
 
 async def test_a_refused_row_is_not_repeated() -> None:
     book = Book(Rejected("no"))
     audit, metrics = made(book)
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT)
+        await audit.open(INTENT, lambda: REFUSED)
     assert not book.opened
     assert (
         metrics.registry.get_sample_value("gateway_audit_failures_total", {"step": "intent"}) == 1
@@ -81,7 +105,7 @@ async def test_a_refused_row_is_not_repeated() -> None:
 async def test_an_away_ledger_is_given_up_after_a_while() -> None:
     audit, _ = made(Book(*[Unavailable("gone")] * 20))
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT)
+        await audit.open(INTENT, lambda: REFUSED)
     with pytest.raises(LedgerAway):
         await audit.complete(ID, OUTCOME)
 
