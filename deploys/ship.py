@@ -1,6 +1,6 @@
 """Copy many or large files to a node: one tar stream through one SSH connection of its own.
 
-As fast as SFTP for one large file (about 100 MB/s on a busy 2-core machine), and for many small ones
+As fast as SFTP for one large file (some 100 MB/s on a busy 2-core machine), and for many small ones
 it waits for no answer between them and needs no second copy through /tmp to become root's. Files
 land in a folder nobody uses yet: what they are must be checked by hash on the node before anything
 is done with them. Whole files that arrived before a connection broke are kept, so a second attempt
