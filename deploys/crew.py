@@ -14,7 +14,7 @@ from deploys.context import NodeContext
 from deploys.errors import FailureKind
 from deploys.protocol import Event, NodeFailed
 from deploys.sequence import Stage
-from deploys.worker import Finished, Plan, Run, work
+from deploys.worker import STOPPING, Finished, Plan, Run, work
 
 STOP_SECONDS = 8.0
 
@@ -40,17 +40,25 @@ class Crew:
         self._members: dict[str, _Member] = {}
 
     def __enter__(self) -> Self:
+        # An exception raised by a signal's handler is lost inside the hooks that run around a fork:
+        # signals wait until all is forked, here and in each worker until it has its own handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            for context in self._contexts:
+                self._members[context.node.name] = self._hire(context)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        return self
+
+    def _hire(self, context: NodeContext) -> _Member:
         # Forked, not spawned: pyinfra is imported once. This process has no other thread.
         forks = multiprocessing.get_context("fork")
-        for context in self._contexts:
-            ours, theirs = forks.Pipe()
-            process = forks.Process(
-                target=self._begin, args=(context, theirs, ours), name=context.node.name
-            )
-            process.start()
-            theirs.close()
-            self._members[context.node.name] = _Member(process, ours)
-        return self
+        ours, theirs = forks.Pipe()
+        arguments = (context, theirs, ours)
+        process = forks.Process(target=self._begin, args=arguments, name=context.node.name)
+        process.start()
+        theirs.close()
+        return _Member(process, ours)
 
     def __exit__(
         self,
@@ -130,8 +138,8 @@ class _deaf:  # noqa: N801
     """Ignore a second Ctrl-C while cleaning up after the first."""
 
     def __enter__(self) -> None:
-        self._old = [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)]
+        self._old = [signal.signal(number, signal.SIG_IGN) for number in STOPPING]
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), self._old, strict=True):
+        for number, handler in zip(STOPPING, self._old, strict=True):
             signal.signal(number, handler)

@@ -42,6 +42,8 @@ from deploys.session import Session, open_session
 from inventory.model import Platform
 
 PR_SET_PDEATHSIG = 1
+# What ends a run early.
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 logger = logging.getLogger(__name__)
 
 
@@ -243,6 +245,7 @@ def work(context: NodeContext, stages: tuple[Stage, ...], pipe: Connection) -> N
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     worker = Worker(context, stages, pipe.send)
     code = 0
     try:
