@@ -55,7 +55,9 @@ class Crew:
         forks = multiprocessing.get_context("fork")
         ours, theirs = forks.Pipe()
         arguments = (context, theirs, ours)
-        process = forks.Process(target=self._begin, args=arguments, name=context.node.name)
+        process = forks.Process(
+            target=self._begin, args=arguments, name=context.node.name, daemon=True
+        )
         process.start()
         theirs.close()
         return _Member(process, ours)
