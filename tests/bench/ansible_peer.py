@@ -5,8 +5,9 @@ gathered because nothing here needs them. Work that our deploys do with scripts 
 (certificates, the release, the database) becomes one cheap command each: in Ansible's favour.
 """
 
-import base64
 import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def write_project(
 def run(folder: Path) -> PeerRun:
     """Run the playbook once."""
     done = ansible_runner.run(
-        private_data_dir=str(folder), playbook="site.yml", forks=FORKS, quiet=True
+        private_data_dir=str(folder),
+        playbook="site.yml",
+        forks=FORKS,
+        quiet=True,
+        envvars={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     stats: dict[str, Any] = done.stats or {}
 
@@ -80,7 +85,7 @@ def _host_vars(
     files = []
     for index, item in enumerate(wanted.files):
         source = sources / str(index)
-        source.write_bytes(base64.b64decode(item["content"]))
+        source.write_bytes(item["content"])
         files.append({**_attributes(item), "src": str(source)})
     return {
         "ansible_host": str(node.address),
@@ -93,7 +98,8 @@ def _host_vars(
         "links": wanted.links,
         "absent": wanted.absent,
         "packages": wanted.packages,
-        "units": wanted.units,
+        "running": wanted.running,
+        "enabled": wanted.enabled,
         "masked": wanted.masked,
         "other": wanted.other,
     }
@@ -115,6 +121,8 @@ def _play() -> dict[str, Any]:
 
     owned = {key: "{{ item." + key + " }}" for key in ("path", "mode", "owner", "group")}
     copied = {("dest" if key == "path" else key): value for key, value in owned.items()}
+    masked = {"name": "{{ item }}", "masked": True}
+    enabled = {"name": "{{ item }}", "enabled": True}
     link = {"path": "{{ item.path }}", "src": "{{ item.target }}", "state": "link"}
     own_work = {
         **task("work of our own scripts", "command", "true", "other"),
@@ -131,15 +139,14 @@ def _play() -> dict[str, Any]:
             task("links", "file", {**link, "force": True, "follow": False}, "links"),
             task("removed paths", "file", {"path": "{{ item }}", "state": "absent"}, "absent"),
             task("packages", "apt", {"name": "{{ packages }}", "install_recommends": False}),
-            task(
-                "masked units", "systemd_service", {"name": "{{ item }}", "masked": True}, "masked"
-            ),
+            task("masked units", "systemd_service", masked, "masked"),
             task(
                 "units",
                 "systemd_service",
                 {"name": "{{ item }}", "enabled": True, "state": "started"},
-                "units",
+                "running",
             ),
+            task("enabled units", "systemd_service", enabled, "enabled"),
             own_work,
         ],
     }

@@ -2,7 +2,7 @@
 
 Both keep the same state of a provisioned federation (`make up`). Rounds alternate, so that both
 meet the same noise; the table shows medians and the ratio. The floor is what any tool pays that
-logs in to every node: one SSH connection each, all at once, running `true`.
+logs in to every node: one SSH connection each, all at once, running one command.
 """
 
 import platform
@@ -12,18 +12,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from deploys import engine as engines
-from deploys import release as releases
-from deploys.context import NodeContext
 from inventory.home import Home, home_of
 from inventory.load import load
-from inventory.model import Federation, Role
+from inventory.model import Federation
 from tests.bench import ansible_peer
-from tests.bench.desired import Desired, desired
+from tests.bench.desired import Desired, desired, on_node
 
 ROUNDS = 5
 FEDCTL = Path(sys.executable).parent / "fedctl"
@@ -35,7 +33,7 @@ def main() -> int:
     federation = load()
     home = home_of(federation.name)
     require_converged()
-    wanted = recorded(federation, home)
+    wanted = desired(federation, home)
     with tempfile.TemporaryDirectory(prefix="federation-bench-") as folder:
         project = Path(folder)
         ansible_peer.write_project(project, federation, home, wanted)
@@ -59,21 +57,6 @@ def require_converged() -> None:
         raise SystemExit(f"make up first: `fedctl plan` exits {plan.returncode}\n{plan.stderr}")
 
 
-def recorded(federation: Federation, home: Home) -> dict[str, Desired]:
-    """The state of every node, from our own deploys."""
-    now = datetime.now(UTC)
-    release = releases.build(home)
-    engine = engines.build(home, federation)
-    return {
-        node.name: desired(
-            NodeContext(
-                federation, node, home, now, release, engine if node.has(Role.INFERENCE) else None
-            )
-        )
-        for node in federation.nodes
-    }
-
-
 def measured(federation: Federation, home: Home, project: Path) -> dict[str, list[float]]:
     """Seconds of each round, by contestant."""
     contestants: dict[str, Callable[[], None]] = {
@@ -94,19 +77,12 @@ def measured(federation: Federation, home: Home, project: Path) -> dict[str, lis
 
 def log_in(federation: Federation, home: Home) -> None:
     """One SSH connection to every node at once."""
-    running = [
-        subprocess.Popen(
-            [
-                "ssh", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={home.known_hosts}",
-                "-o", "StrictHostKeyChecking=yes", "-i", str(home.ssh_key),
-                "-p", str(node.ssh.port),
-                f"{federation.operator_user}@{node.address}", "true",
-            ]
+    with ThreadPoolExecutor(len(federation.nodes)) as pool:
+        answers = pool.map(
+            lambda node: on_node(federation, home, node, "echo here"), federation.nodes
         )
-        for node in federation.nodes
-    ]  # fmt: skip
-    if any(process.wait() for process in running):
-        raise SystemExit("a node does not answer SSH")
+        if any(answer != b"here\n" for answer in answers):
+            raise SystemExit("a node does not answer SSH")
 
 
 def quietly(command: list[str]) -> None:
@@ -124,7 +100,7 @@ def no_change(project: Path) -> None:
 def table(federation: Federation, wanted: dict[str, Desired], times: dict[str, list[float]]) -> str:
     """The result as a page of Markdown."""
     titles = {
-        "floor": "floor: six SSH logins running `true`",
+        "floor": "floor: six SSH logins running one command",
         "deploys": "`python -m deploys.run apply`",
         "fedctl": "`fedctl apply` (lock, run log and event included)",
         "ansible": f"Ansible {version('ansible-core')} through ansible-runner, pipelining, 6 forks",
@@ -136,7 +112,7 @@ def table(federation: Federation, wanted: dict[str, Desired], times: dict[str, l
         for name in titles
     )
     files = sum(len(one.files) for one in wanted.values())
-    units = sum(len(one.units) for one in wanted.values())
+    units = sum(len(one.running) for one in wanted.values())
     return f"""# A no-op apply of every role
 
 `make bench-deploy`, {datetime.now(UTC):%Y-%m-%d}, {platform.processor() or platform.machine()},

@@ -1,71 +1,126 @@
-"""What our deploys make of each node, as data: recorded on a bare simulated node.
+"""What our deploys keep on each node, as data: what they ask about, as it is on a converged node.
 
 The Ansible peer of `make bench-deploy` keeps exactly this state, so that both tools look after the
 same files, packages and units and neither has less to check.
 """
 
-from collections import defaultdict
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from deploys.context import NodeContext
-from deploys.sequence import stages
-from tests.ops.harness import apply
-from tests.ops.simulated import SimulatedNode
+from inventory.home import Home
+from inventory.model import Federation, Node
 
 
 @dataclass
 class Desired:
-    """One node's state: what each script that changes nodes was asked to do, in order."""
+    """One node's state. `other`: names of checks that scripts of our own make."""
 
     directories: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
-    units: list[str] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
+    enabled: list[str] = field(default_factory=list)
     masked: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
 
 
-class RecordingNode(SimulatedNode):
-    """A bare node that remembers what it was told to become."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: dict[str, list[Any]] = defaultdict(list)
-
-    def play(self, name: str, argument: Any) -> Any:
-        """Play the script and keep what it was given; scripts nobody simulates answer nothing."""
-        self.told[name].append(argument)
-        try:
-            return super().play(name, argument)
-        except AssertionError:
-            return {}
+def desired(federation: Federation, home: Home) -> dict[str, Desired]:
+    """The state of every node of a converged federation."""
+    with tempfile.TemporaryDirectory(prefix="federation-asked-") as name:
+        folder = Path(name)
+        plan = [sys.executable, "-m", "tests.bench.recording", str(folder)]
+        subprocess.run(plan, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return {
+            node.name: _state(federation, home, node, folder / f"{node.name}.jsonl")
+            for node in federation.nodes
+        }
 
 
-def desired(context: NodeContext) -> Desired:
-    """The state the deploys give `context.node`."""
-    node = RecordingNode()
-    for stage in stages():
-        for step in stage.roles_of(context.node):
-            apply(step.deploy, context, node)
-    return _collected(node.told)
+def on_node(federation: Federation, home: Home, node: Node, command: str, text: str = "") -> bytes:
+    """What a command prints, run as root on the node."""
+    done = subprocess.run(
+        [
+            *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"),
+            *("-o", f"UserKnownHostsFile={home.known_hosts}", "-i", str(home.ssh_key)),
+            *("-p", str(node.ssh.port), f"{federation.operator_user}@{node.address}"),
+            f"sudo {command}",
+        ],
+        input=text.encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.stdout
 
 
-def _collected(told: dict[str, list[Any]]) -> Desired:
+def _state(federation: Federation, home: Home, node: Node, asked: Path) -> Desired:
     found = Desired()
-    for argument in told.pop("files_write", []):
-        found.directories += argument["directories"]
-        found.files += argument["files"]
-        found.links += argument["links"]
-        found.absent += argument["absent"]
-    for argument in told.pop("packages_install", []):
-        found.packages += argument["packages"]
-    for argument in told.pop("units_apply", []):
-        found.units += [name for _, name in argument["start"] if name not in found.units]
-        found.masked += argument["mask"]
-    for reads in ("files_state", "packages_state", "units_state"):
-        told.pop(reads, None)
-    found.other = [name for name in told for _ in told[name]]
+    paths: list[str] = []
+    units: list[str] = []
+    for line in asked.read_text().splitlines():
+        question = json.loads(line)
+        script, argument = question["script"], question["argument"]
+        if script == "files_state":
+            paths += argument["paths"]
+        elif script == "packages_state":
+            found.packages += argument["packages"]
+        elif script == "units_state":
+            units += argument["units"]
+        else:
+            found.other.append(script)
+    found.packages = _once(found.packages)
+    listed = "".join(f"{path}\n" for path in _once(paths))
+    archive = on_node(
+        federation, home, node,
+        "tar --create --no-recursion --absolute-names --ignore-failed-read --files-from=-", listed,
+    )  # fmt: skip
+    _read_paths(found, archive, _once(paths))
+    shown = on_node(
+        federation, home, node,
+        "systemctl show --property Id,ActiveState,UnitFileState " + " ".join(_once(units)),
+    ).decode()  # fmt: skip
+    _read_units(found, shown)
     return found
+
+
+def _read_paths(found: Desired, archive: bytes, paths: list[str]) -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        seen = set()
+        for member in tar:
+            path = "/" + member.name.strip("/")
+            seen.add(path)
+            owned = {
+                "path": path, "mode": member.mode, "owner": member.uname, "group": member.gname,
+            }  # fmt: skip
+            if member.isdir():
+                found.directories.append(owned)
+            elif member.issym():
+                found.links.append({"path": path, "target": member.linkname})
+            elif content := tar.extractfile(member):
+                found.files.append({**owned, "content": content.read()})
+    found.absent = [path for path in paths if path.rstrip("/") not in seen]
+
+
+def _read_units(found: Desired, shown: str) -> None:
+    for block in shown.split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if unit.get("UnitFileState", "").startswith("masked"):
+            found.masked.append(unit["Id"])
+        elif unit.get("ActiveState") == "active":
+            found.running.append(unit["Id"])
+        elif unit.get("UnitFileState") == "enabled":
+            found.enabled.append(unit["Id"])
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
