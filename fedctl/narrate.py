@@ -24,6 +24,8 @@ from deploys.protocol import (
 from fedctl.progress import ShownProgress
 
 INTERESTING = (Result.CHANGED, Result.FAILED)
+# Changes of one operation told on a line; the run's log has them all.
+SHOWN_CHANGES = 3
 
 
 class Narrator:
@@ -66,8 +68,9 @@ class Narrator:
 
     def _operation(self, event: OperationFinished) -> None:
         if event.result in INTERESTING:
-            what = ", ".join(map(str, event.changes)) or event.operation
-            self._progress.note(f"{event.node}: {event.result.value} {what}")
+            self._progress.note(f"{event.node}: {in_short(event)}")
+            if len(event.changes) > SHOWN_CHANGES:
+                self._log("\n".join(f"{event.node}: {change}" for change in event.changes))
         if event.result is Result.FAILED:
             self._failed.add(event.node)
         if event.result is not Result.PENDING:
@@ -86,6 +89,13 @@ def stage_title(event: StageStarted) -> str:
     """`gateway, first on redfin`, `base on 5 nodes`."""
     many = len(event.nodes) > 2
     return f"{event.stage} on {f'{len(event.nodes)} nodes' if many else ' and '.join(event.nodes)}"
+
+
+def in_short(event: OperationFinished) -> str:
+    """`changed create /a, create /b, create /c and 9 more`."""
+    shown = ", ".join(map(str, event.changes[:SHOWN_CHANGES])) or event.operation
+    more = len(event.changes) - SHOWN_CHANGES
+    return f"{event.result.value} {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def line_of(event: Event) -> str:
