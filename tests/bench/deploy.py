@@ -23,7 +23,7 @@ from inventory.model import Federation
 from tests.bench import ansible_peer
 from tests.bench.desired import Desired, desired, on_node
 
-ROUNDS = 5
+ROUNDS = 3
 FEDCTL = Path(sys.executable).parent / "fedctl"
 RESULT = Path(__file__).parents[2] / "docs" / "benchmarks" / "deploy.md"
 
