@@ -94,7 +94,8 @@ class FabricLink:
         out, err = _Lines(line, error=False), _Lines(line, error=True)
         try:
             done = self._connection.run(
-                self.command(argv, root=root),
+                # Nobody types into many nodes at once: a command that reads finds the end.
+                f"{self.command(argv, root=root)} </dev/null",
                 hide=False, warn=True, in_stream=False, out_stream=out, err_stream=err,
             )  # fmt: skip
         except (OSError, EOFError, paramiko.SSHException, ThreadException) as error:
