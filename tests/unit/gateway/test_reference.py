@@ -61,7 +61,7 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.SOURCES,
         *metrics.OUTCOMES,
         *metrics.COMPONENTS,
-        *CONTROL_PATHS,
+        *sorted(CONTROL_PATHS),
     ],
 )
 def test_every_label_value_and_path_is_named(value: str) -> None:
