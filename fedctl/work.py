@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploys.protocol import Outcome
 from fedctl import record
 from fedctl.app import App
 from fedctl.deploy import Stopper
-from fedctl.errors import LockLost
+from fedctl.errors import LockLost, RunEnded
 from fedctl.exits import Exit, ending_of
 from fedctl.fleet_lock import FleetLock, claim_of
 from fedctl.interrupts import INTERRUPTS
@@ -54,11 +55,21 @@ class Work:
             lock = FleetLock(
                 links, nodes, claim_of(self.run.id, reason), note=self.note, lost=self.stopper.stop
             )
-            with lock:
-                INTERRUPTS.check()
-                yield
+            try:
+                with lock:
+                    INTERRUPTS.check()
+                    yield
+            except RunEnded as error:
+                # A deploy that the lost lock stopped calls itself interrupted; nobody pressed keys.
+                if self.stopper.reason and error.outcome is Outcome.INTERRUPTED:
+                    raise self._lock_lost() from error
+                raise
         if self.stopper.reason:
-            raise LockLost(self.stopper.reason, "run the same command again when nobody else is")
+            raise self._lock_lost()
+
+    def _lock_lost(self) -> LockLost:
+        advice = "run the same command again when nobody else is at work"
+        return LockLost(self.stopper.reason, advice)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Commands as a person types them: exit codes, what goes to which stream, what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from deploys.protocol import (
     Result,
     StageFinished,
     StageStarted,
+    Summary,
 )
 from fedctl import host_keys, runs
+from fedctl.deploy import Order, Stopper
 from fedctl.lock_shell import acquire
+from fedctl.program import run
 from fedctl.remote import Done, Links
 from inventory.load import load
 from ledger.errors import Unavailable
@@ -132,6 +136,17 @@ def test_ctrl_c_exits_130_and_frees_the_lock(stage: Stage) -> None:
     assert "Traceback" not in said(stage)
     assert stage.fedctl("--json", "lock", "show") == 0
     assert json.loads(data(stage))["held"] is False
+
+
+def test_a_run_that_loses_its_lock_says_so_and_is_not_called_interrupted(stage: Stage) -> None:
+    def stopped(order: Order, hear: object, log: object, stopper: Stopper) -> Summary:
+        stopper.stop("the fleet lock was broken by bob@laptop")
+        return Summary(order.mode, Outcome.INTERRUPTED, "interrupted", 1.0)
+
+    app = stage.app()
+    app.parts = replace(app.parts, run_deploy=stopped)
+    assert run(["apply", "--yes"], app) == 1
+    assert "broken by bob@laptop" in stage.err.getvalue()
 
 
 def test_an_unreachable_majority_is_an_error_unless_no_lock_is_said(stage: Stage) -> None:
