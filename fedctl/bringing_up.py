@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from fedctl.looking import health
 from fedctl.remote import Links
 from fedctl.work import Work, actor
 from inventory.model import Role
+from ledger.errors import LedgerError
 from runbooks.health import Health
 from runbooks.observe import Observation
 
@@ -137,7 +138,14 @@ def prove(work: Work, *, new_key: bool) -> tuple[str, dict[str, Any]]:
     if new_key or not have:
         key, record = ledger.issue(FIRST_KEY, actor(), SCOPES, None, None)
         work.note(f"issued the key {record.id}")
-        return key.reveal(), app.parts.complete(app.federation, gateways[0], ca, key.reveal())
+        try:
+            answer = app.parts.complete(app.federation, gateways[0], ca, key.reveal())
+        except BaseException:
+            # Nobody will ever see its text. Were it left, the next run would show none either.
+            with suppress(LedgerError):
+                ledger.revoke(record.id, "nobody was shown it: fedctl up failed", actor())
+            raise
+        return key.reveal(), answer
     until = app.now() + SMOKE_LIFETIME
     key, record = ledger.issue(SMOKE_KEY, actor(), SCOPES, None, until)
     try:

@@ -1,6 +1,7 @@
 """`up` from nothing to an answer, with every part replaced."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from deploys.protocol import Outcome
 from fedctl.bringing_up import SMOKE_KEY
 from fedctl.errors import NotHealthy
 from fedctl.looking import observations
+from fedctl.program import run
 from inventory.load import load
 from runbooks import observe
 from runbooks.health import Health
@@ -77,13 +79,21 @@ def test_a_key_is_revoked_also_when_the_answer_fails(healthy: Stage) -> None:
     def refuse(*_: object) -> dict[str, object]:
         raise NotHealthy("no answer")
 
-    from dataclasses import replace
-
-    from fedctl.program import run
-
     app.parts = replace(app.parts, complete=refuse)
     assert run(["up"], app) == 1
     assert all(k.revoked_at is not None for k in healthy.ledger.list_keys() if k.name == SMOKE_KEY)
+
+
+def test_a_first_key_that_nobody_was_shown_does_not_stay(healthy: Stage) -> None:
+    def refuse(*_: object) -> dict[str, object]:
+        raise NotHealthy("no answer")
+
+    app = healthy.app()
+    app.parts = replace(app.parts, complete=refuse)
+    assert run(["up"], app) == 1
+    assert all(k.revoked_at is not None for k in healthy.ledger.list_keys())
+    healthy.fedctl("up", "--json")
+    assert json.loads(healthy.out.getvalue())["key"], "the next run shows one"
 
 
 def test_a_node_that_cannot_be_asked_is_a_problem_not_a_pass(stage: Stage) -> None:
