@@ -15,12 +15,18 @@ RECOVERY_SECONDS = 60.0
 
 
 def confirm(
-    context: NodeContext, guard: str, seconds: int, emit: Callable[[Event], None], begun: float
+    context: NodeContext,
+    guard: str,
+    seconds: int,
+    emit: Callable[[Event], None],
+    begun: float,
+    lost: NodeError | None = None,
 ) -> Session:
     """Keep the change `guard`, armed for `seconds`; returns the new session that confirmed it.
 
-    `begun` is the monotonic time just before it was armed. Raises NodeError with ROLLED_BACK when
-    the node undid the change and is well, with ROLLBACK_FAILED when it is not.
+    `begun` is the monotonic time just before it was armed; `lost` is how the connection went while
+    it was, when it did. Raises NodeError with ROLLED_BACK when the node undid the change and is
+    well, with ROLLBACK_FAILED when it is not, and `lost` when the change was never begun.
     """
     name, user = context.node.name, context.federation.operator_user
     emit(GuardArmed(name, guard, seconds))
@@ -36,22 +42,31 @@ def confirm(
             emit(GuardConfirmed(name, guard, time.monotonic() - begun))
             return session
         reason = f"the change is {state}"
+        if state == "none" and lost is not None:
+            session.close()
+            raise lost
     except NodeError as error:
+        if error is lost:
+            raise
         reason = str(error)
     if session is not None:
         session.close()
-    raise _undone(context, guard, reason, armed_until, emit, begun)
+    return _after_the_undo(context, guard, reason, armed_until, emit, begun, lost)
 
 
-def _undone(
+def _after_the_undo(
     context: NodeContext,
     guard: str,
     reason: str,
     armed_until: float,
     emit: Callable[[Event], None],
     begun: float,
-) -> NodeError:
-    """Wait for the undo and look whether the node is well again."""
+    lost: NodeError | None,
+) -> Session:
+    """Wait until the undo has happened and look whether the node is well again.
+
+    Returns a session in one case: the confirmation had arrived, only its answer had not.
+    """
     name, user = context.node.name, context.federation.operator_user
     time.sleep(max(0.0, armed_until - time.monotonic()) + 1.0)
     try:
@@ -59,16 +74,20 @@ def _undone(
     except NodeError as error:
         message = f"{guard}: no new connection ({reason}), and none after the undo either: {error}"
         emit(GuardUndone(name, guard, False, message, time.monotonic() - begun))
-        return NodeError(FailureKind.ROLLBACK_FAILED, message)
+        raise NodeError(FailureKind.ROLLBACK_FAILED, message) from error
     try:
         request = {"name": guard, "wait_seconds": APPLIED_WAIT_SECONDS}
         found = session.call("guard_confirm", request)
     except NodeError as error:
         found = {"state": str(error)}
-    finally:
-        session.close()
+    if found["state"] == "confirmed" or (found["state"] == "none" and lost is None):
+        emit(GuardConfirmed(name, guard, time.monotonic() - begun))
+        return session
+    session.close()
+    if found["state"] == "none" and lost is not None:
+        raise lost
     well = found["state"] == "undone" and found.get("code") == "0"
     end = "the node put the old state back" if well else f"the undo ended as {found}"
     message = f"{guard}: no new connection could confirm it ({reason}); {end}"
     emit(GuardUndone(name, guard, well, message, time.monotonic() - begun))
-    return NodeError(FailureKind.ROLLED_BACK if well else FailureKind.ROLLBACK_FAILED, message)
+    raise NodeError(FailureKind.ROLLED_BACK if well else FailureKind.ROLLBACK_FAILED, message)

@@ -204,7 +204,8 @@ class Worker:
         lost = failure is not None and failure.kind is FailureKind.LOST
         if guard is not None and (succeeded or lost):
             try:
-                self._go_on_with(confirm(self.context, *guard, self.emit, begun), evaluation)
+                session = confirm(self.context, *guard, self.emit, begun, failure if lost else None)
+                self._go_on_with(session, evaluation)
                 failure = None
             except NodeError as error:
                 failure = error

@@ -25,11 +25,11 @@ UNITS = "/etc/systemd/system"
 def main(argument: Any) -> None:
     name, folder = argument["name"], os.path.join(FOLDER, argument["name"])
     undo = os.path.join(folder, "undo.sh")
-    if os.path.lexists(os.path.join(folder, "decided")) and os.path.exists(undo):
-        subprocess.run(["systemctl", "start", f"federation-rollback-{name}.service"], check=False)
-        if os.path.exists(undo):
-            raise SystemExit(f"an earlier undo of {name} has not ended: see {undo}")
-    if not os.path.exists(undo):
+    decided = decision(folder)
+    if decided == "undo" and os.path.exists(undo):
+        finish_undo(name, undo)
+    # What was kept is the old state now, though its confirmation was cut short before it tidied up.
+    if decided == "keep" or not os.path.exists(undo):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder, mode=0o700)
         text = undo_script(name, folder, argument)
@@ -45,12 +45,42 @@ def main(argument: Any) -> None:
             stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            subprocess.run(
-                ["sh", undo], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            undone = subprocess.run(
+                ["sh", undo], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
             said = done.stdout.decode(errors="replace").strip()
-            raise SystemExit(f"refused, the old state is back: {argument[step]}: {said}")
+            end = "the old state is back"
+            if not well(folder):
+                problem = undone.stdout.decode(errors="replace").strip()
+                end = f"and the old state could not be put back ({problem})"
+            raise SystemExit(f"refused, {end}: {argument[step]}: {said}")
     write(os.path.join(folder, "applied"), b"", 0o600, 0, 0)
+
+
+def decision(folder: str) -> str:
+    """What was decided about an earlier change: "undo", "keep", or nothing yet."""
+    try:
+        return os.readlink(os.path.join(folder, "decided"))
+    except OSError:
+        return ""
+
+
+def well(folder: str) -> bool:
+    try:
+        with open(os.path.join(folder, "undone")) as file:
+            return file.read().strip() == "0"
+    except OSError:
+        return False
+
+
+def finish_undo(name: str, undo: str) -> None:
+    """An undo that is under way or failed comes to its end before anything new is tried."""
+    service = f"federation-rollback-{name}.service"
+    active = ["systemctl", "is-active", "--quiet", service]
+    if subprocess.run(active, check=False).returncode != 0:
+        subprocess.run(["sh", undo], check=False, stdout=subprocess.DEVNULL)
+    if os.path.exists(undo):
+        raise SystemExit(f"an earlier undo of {name} has not ended: see {undo}")
 
 
 def undo_script(name: str, folder: str, argument: Any) -> str:
@@ -64,9 +94,11 @@ def undo_script(name: str, folder: str, argument: Any) -> str:
             shutil.copy2(path, saved)
             found = os.stat(path)
             os.chown(saved, found.st_uid, found.st_gid)
-            lines.append(f"cp -p old/{number} {beside} && mv -f {beside} {place}")
+            # On a full disk there is no room beside it: then in its place.
+            whole = f"{{ cp -p old/{number} {beside} && mv -f {beside} {place}; }}"
+            lines.append(f"{whole} || cp -p old/{number} {place} || failed=1")
         else:
-            lines.append(f"rm -f {place}")
+            lines.append(f"rm -f {place} || failed=1")
     restore = "\n".join(lines)
     return f"""#!/bin/sh
 # Puts back what the federation operator's change "{name}" replaced, unless a new connection
@@ -75,7 +107,10 @@ cd {shlex.quote(folder)} || exit 1
 # Whoever makes this link first decides: this script, or the confirmation ("keep").
 ln -s undo decided 2>/dev/null
 [ "$(readlink decided)" = undo ] || exit 0
+failed=0
 {restore}
+# While a file could not be put back, this script stays: the next boot, or deploy, tries again.
+[ $failed = 0 ] || {{ echo $failed > undone; exit 1; }}
 {argument["undo"]}
 echo $? > undone
 rm -f {UNITS}/multi-user.target.wants/{boot_unit(name)} {UNITS}/{boot_unit(name)}

@@ -1,10 +1,12 @@
 """Keep a guarded change: run from a connection made after the change.
 
 Argument: {"name", "wait_seconds"}. Returns {"state": "confirmed"|"undone"|"unapplied"|"none",
-"code"}: `undone` when the undo script was first (`code` is what its last command returned);
-`unapplied` when the change never got to its end, so the undo stays armed.
+"code"}: `undone` when the undo script was first (`code` is "0" when all of it worked); `unapplied`
+when the change never got to its end, so the undo stays armed; `none` when nothing waits: it was
+never armed, or it was confirmed before. A confirmation that was cut short is completed.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -20,13 +22,12 @@ def main(argument: Any) -> Any:
     if not os.path.isdir(folder):
         return {"state": "none"}
     if wait_for(folder, ("undone", "applied"), argument["wait_seconds"]) == "applied":
-        try:
+        with contextlib.suppress(FileExistsError):
             os.symlink("keep", os.path.join(folder, "decided"))
-        except FileExistsError:
-            wait_for(folder, ("undone",), argument["wait_seconds"])
-        else:
+        if os.readlink(os.path.join(folder, "decided")) == "keep":
             disarm(name, folder)
             return {"state": "confirmed"}
+        wait_for(folder, ("undone",), argument["wait_seconds"])
     try:
         with open(os.path.join(folder, "undone")) as file:
             return {"state": "undone", "code": file.read().strip()}

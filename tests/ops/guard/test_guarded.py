@@ -1,7 +1,9 @@
 """`guarded`: what it sends, when it asks for a confirmation, and the undo script people read."""
 
 import base64
+import grp
 import os
+import pwd
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from deploys.context import NodeContext
 from deploys.operations.files import ManagedFile
 from deploys.operations.guard import guarded
-from deploys.remote import guard_apply
+from deploys.remote import guard_apply, guard_confirm
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 
@@ -60,8 +62,9 @@ def quiet(tmp_path: Path) -> dict[str, str]:
     """An environment where systemctl does nothing: the machine running tests has its own."""
     tools = tmp_path / "tools"
     tools.mkdir(exist_ok=True)
-    (tools / "systemctl").write_text("#!/bin/sh\n")
-    (tools / "systemctl").chmod(0o755)
+    for name in ("systemctl", "systemd-run"):
+        (tools / name).write_text("#!/bin/sh\n")
+        (tools / name).chmod(0o755)
     return {"PATH": f"{tools}:{os.environ['PATH']}"}
 
 
@@ -94,6 +97,78 @@ def test_an_undo_that_was_cut_short_is_done_again(tmp_path: Path, guard_folder: 
     (guard_folder / "decided").symlink_to("undo")
     assert undo(tmp_path, guard_folder, [old], "true").wait() == 0
     assert old.read_text() == "old"
+
+
+def test_an_undo_that_could_not_restore_a_file_says_so_and_stays(
+    tmp_path: Path, guard_folder: Path
+) -> None:
+    old = tmp_path / "old"
+    old.write_text("old")
+    text = guard_apply.undo_script("test", str(guard_folder), {"files": [{"path": str(old)}],
+                                                               "undo": "true"})  # fmt: skip
+    (guard_folder / "undo.sh").write_text(text)
+    (guard_folder / "old" / "0").unlink()
+    script = ["sh", str(guard_folder / "undo.sh")]
+    assert subprocess.run(script, env=quiet(tmp_path), check=False).returncode == 1
+    assert (guard_folder / "undone").read_text() == "1\n"
+    assert (guard_folder / "undo.sh").exists()
+
+
+def test_a_confirmation_that_was_cut_short_is_completed(
+    tmp_path: Path, guard_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_confirm, "FOLDER", str(guard_folder.parent))
+    monkeypatch.setattr(guard_confirm, "UNITS", str(tmp_path))
+    monkeypatch.setenv("PATH", quiet(tmp_path)["PATH"])
+    (guard_folder / "applied").touch()
+    (guard_folder / "undo.sh").touch()
+    (guard_folder / "decided").symlink_to("keep")
+    answer = guard_confirm.main({"name": "test", "wait_seconds": 0})
+    assert answer == {"state": "confirmed"}
+    assert not guard_folder.exists()
+    assert guard_confirm.main({"name": "test", "wait_seconds": 0}) == {"state": "none"}
+
+
+def test_a_new_change_follows_one_that_was_kept_but_not_tidied_up(
+    tmp_path: Path, guard_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules"
+    path.write_text("kept")
+    (guard_folder / "undo.sh").write_text("exit 1")
+    (guard_folder / "decided").symlink_to("keep")
+    apply_there(monkeypatch, tmp_path, guard_folder, path)
+    assert path.read_text() == "new"
+    assert (guard_folder / "applied").exists()
+    assert not (guard_folder / "decided").is_symlink()
+    assert (guard_folder / "old" / "0").read_text() == "kept"
+
+
+def test_a_refused_change_says_whether_the_old_state_is_back(
+    tmp_path: Path, guard_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules"
+    path.write_text("old")
+    with pytest.raises(SystemExit, match="refused, the old state is back: false"):
+        apply_there(monkeypatch, tmp_path, guard_folder, path, check="false")
+    assert path.read_text() == "old"
+    undo = "echo it is broken; false"
+    with pytest.raises(SystemExit, match="could not be put back"):
+        apply_there(monkeypatch, tmp_path, guard_folder, path, check="false", undo=undo)
+
+
+def apply_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, path: Path, **more: str
+) -> None:
+    """Run `guard_apply` on a file of ours, with units and systemctl that are nobody's."""
+    monkeypatch.setattr(guard_apply, "FOLDER", str(folder.parent))
+    monkeypatch.setattr(guard_apply, "UNITS", str(tmp_path / "units"))
+    (tmp_path / "units").mkdir(exist_ok=True)
+    monkeypatch.setenv("PATH", quiet(tmp_path)["PATH"])
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    content = base64.b64encode(b"new").decode()
+    file = {"path": str(path), "mode": 0o644, "owner": user, "group": group, "content": content}
+    commands = {"check": "true", "apply": "true", "undo": "true", **more}
+    guard_apply.main({"name": "test", "files": [file], "seconds": 45, **commands})
 
 
 def test_every_file_travels_so_that_the_undo_knows_it(tmp_path: Path) -> None:
