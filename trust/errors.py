@@ -11,7 +11,14 @@ TrustError
 │   └── NamesRefused        names or addresses the authority does not certify
 ├── CertificateUnreadable   bytes that are no certificate
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
-└── InvalidPepper           the pepper's text is not what it must be
+├── InvalidPepper           the pepper's text is not what it must be
+└── CustodyError            shares, wrapped keys and envelopes
+    ├── ShareUnreadable     printed text that is no share; names the line
+    ├── ShareRefused        two shares that do not open a key; names the pair
+    ├── BlobUnreadable      bytes that are no wrapped key or no envelope
+    ├── WrappedKeyAltered   a wrapped key opens, but parts of it are not its own
+    ├── EnvelopeRefused     an envelope of another key or place, or a changed one
+    └── KeyExhausted        a key has sealed as many envelopes as it may
 """
 
 
@@ -61,3 +68,42 @@ class InvalidApiKey(TrustError):
 
 class InvalidPepper(TrustError):
     """A pepper of the wrong shape. The text itself is never in the message."""
+
+
+class CustodyError(TrustError):
+    """Base of what can go wrong with shares, wrapped keys and envelopes. Never tells a secret."""
+
+
+class ShareUnreadable(CustodyError):
+    """Printed text that is no share: `line` is the first wrong one, counted from 1."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
+        self.line = line
+
+
+class ShareRefused(CustodyError):
+    """Two shares that do not open a key: `pair` is their holders, `key` the key's name."""
+
+    def __init__(self, pair: tuple[str, str], key: str) -> None:
+        super().__init__(
+            f"{pair[0]} and {pair[1]} do not open {key}: one of the two shares is not the one it "
+            "was wrapped for, or their wrap was changed"
+        )
+        self.pair, self.key = pair, key
+
+
+class BlobUnreadable(CustodyError):
+    """Bytes of another shape than a wrapped key or an envelope has."""
+
+
+class WrappedKeyAltered(CustodyError):
+    """A wrapped key that opens, but that was put together or changed by somebody else."""
+
+
+class EnvelopeRefused(CustodyError):
+    """An envelope that this key does not open in this place, or that was changed."""
+
+
+class KeyExhausted(CustodyError):
+    """A data key has sealed as many envelopes as random nonces allow; rotate it."""
