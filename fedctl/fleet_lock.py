@@ -40,6 +40,9 @@ from inventory.model import Node
 ANSWER_SECONDS = 10.0
 TRIES = 6
 MACHINE_ID = Path("/etc/machine-id")
+PROCESS_NUMBERS = Path("/proc/self/ns/pid")
+# In /proc/PID/stat, counted from the field after the name: ticks since the boot.
+STARTED = 19
 
 
 class FleetLock:
@@ -60,32 +63,37 @@ class FleetLock:
         self._note, self._on_lost, self._pause = note, lost, pause
         self._every = heartbeat_seconds
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._renewed = 0.0
 
     def __enter__(self) -> "FleetLock":
         try:
             self._acquire()
+            for act in (self._beat, self._watch):
+                self._threads.append(threading.Thread(target=act, name="fleet-lock", daemon=True))
+                self._threads[-1].start()
         except BaseException:
             with INTERRUPTS.shielded():
-                self._release()
+                self._end()
             raise
-        self._renewed = time.monotonic()
-        self._thread = threading.Thread(target=self._beat, name="fleet-lock", daemon=True)
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with INTERRUPTS.shielded():
-            self._stop.set()
-            if self._thread is not None:
-                self._thread.join(ANSWER_SECONDS)
-            self._release()
+            self._end()
+
+    def _end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(ANSWER_SECONDS)
+        self._release()
 
     def _acquire(self) -> None:
         instead, standing = "", None
         for _ in range(TRIES):
             argv = lock_shell.acquire(self._claim.token, LEASE_SECONDS, self._claim.head(), instead)
+            self._renewed = time.monotonic()
             answers = ask(self._links, self._nodes, argv)
             decision = decide(answers, len(self._nodes))
             if decision.verdict is Verdict.ACQUIRED:
@@ -122,29 +130,49 @@ class FleetLock:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every):
-            reason = self._renew()
+            try:
+                reason = self._renew()
+            except Exception as error:
+                # Whatever it is, nobody was told to go on; `_watch` knows when that is too long.
+                self._note(f"the fleet lock: {type(error).__name__}: {error}")
+                continue
             if reason:
                 self._on_lost(reason)
+                return
+
+    def _watch(self) -> None:
+        """Say that the lock is lost while there is time to stop before others may take it.
+
+        By our own clock, counted from before nodes were asked, and also while one of them keeps
+        `_beat` waiting: what is left of the lease is for the work to end in.
+        """
+        while True:
+            left = self._renewed + LEASE_SECONDS - self._every - time.monotonic()
+            if self._stop.wait(max(left, 0.0)):
+                return
+            if left <= 0.0:
+                self._on_lost("the fleet lock could not be renewed: too few nodes answer")
                 return
 
     def _renew(self) -> str:
         """Renew everywhere; why the lock is lost, or nothing."""
         argv = lock_shell.renew(self._claim.token, LEASE_SECONDS, self._claim.head())
-        answers = ask(self._links, self._nodes, argv)
+        needed, asked = majority(len(self._nodes)), time.monotonic()
+        # Those we have sessions with come first: one that is slow to connect keeps nobody waiting.
+        connected = [node for node in self._nodes if node.name in self._links.open]
+        answers = ask(self._links, connected, argv)
+        if len(_kept(answers)) >= needed:
+            self._renewed = asked
+        answers |= ask(self._links, [n for n in self._nodes if n.name not in answers], argv)
         if self._stop.is_set():
             return ""
-        kept = [name for name, a in answers.items() if a.word is Word.GRANTED]
         gone = {name: a for name, a in answers.items() if a.word is Word.LOST}
-        needed = majority(len(self._nodes))
-        if len(kept) >= needed:
-            self._renewed = time.monotonic()
+        if len(_kept(answers)) >= needed:
+            self._renewed = max(self._renewed, asked)
             self._win_back([node for node in self._nodes if node.name in gone])
-            return ""
-        if len(gone) > len(self._nodes) - needed:
+        elif len(gone) > len(self._nodes) - needed:
             others = [a.record.claim.owner for a in gone.values() if a.record is not None]
             return f"the fleet lock was broken{f' by {others[0]}' if others else ''}"
-        if time.monotonic() - self._renewed > LEASE_SECONDS - self._every:
-            return "the fleet lock could not be renewed: too few nodes answer"
         return ""
 
     def _win_back(self, nodes: Sequence[Node]) -> None:
@@ -180,24 +208,55 @@ def no_majority(links: Links, nodes: Sequence[Node], reached: int) -> NoMajority
 def claim_of(token: str, reason: str) -> Claim:
     """What this process asks nodes to record."""
     owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
-    return Claim(token, owner, reason, machine_id(), _process(psutil.Process()))
+    return Claim(token, owner, reason, machine_id(), _process(os.getpid()))
 
 
 def machine_id() -> str:
-    """What tells this computer from others with the same name."""
+    """What tells this computer from others: its id, its name and, on Linux, its process numbers.
+
+    Clones share the id, and containers on one computer too, but not their processes.
+    """
     try:
-        return MACHINE_ID.read_text().strip() or f"{uuid.getnode():x}"
+        own = MACHINE_ID.read_text().strip()
     except OSError:
-        return f"{uuid.getnode():x}"
+        own = ""
+    try:
+        numbers = str(PROCESS_NUMBERS.readlink())
+    except OSError:
+        numbers = ""
+    return " ".join(filter(None, (own or f"{uuid.getnode():x}", socket.gethostname(), numbers)))
 
 
 def living(record: Record) -> frozenset[str]:
     """The record's process, if one with its number runs on this computer now."""
     try:
-        return frozenset({_process(psutil.Process(int(record.claim.process.partition("@")[0])))})
-    except (psutil.Error, ValueError):
+        number = int(record.claim.process.partition("@")[0])
+        return frozenset({_process(number)})
+    except psutil.Error:
+        # Not shown to us (hidepid); is it there all the same?
+        return frozenset({record.claim.process} if _exists(number) else ())
+    except ValueError:
         return frozenset()
 
 
-def _process(process: psutil.Process) -> str:
-    return f"{process.pid}@{process.create_time():.0f}"
+def _process(number: int) -> str:
+    """A process's number and when it started, in a unit that no change of the clock moves."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return f"{number}@{fields[STARTED]}"
+    except OSError:
+        return f"{number}@{psutil.Process(number).create_time():.0f}"
+
+
+def _exists(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _kept(answers: dict[str, Answer]) -> list[str]:
+    return [name for name, answer in answers.items() if answer.word is Word.GRANTED]

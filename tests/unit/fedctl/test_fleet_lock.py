@@ -3,20 +3,22 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from fedctl import fleet_lock, lock_shell
 from fedctl.errors import Locked, NoMajority
 from fedctl.fleet_lock import FleetLock, claim_of, machine_id
-from fedctl.lock import Claim, Word
-from fedctl.remote import Links
+from fedctl.lock import Claim, Record, Word, dead
+from fedctl.remote import Done, Links
 from inventory.home import Home
 from inventory.load import load
-from tests.unit.fedctl.fakes import LAB, Machines
+from tests.unit.fedctl.fakes import LAB, FakeLink, Machines
 
 FEDERATION = load(LAB)
 NODES = FEDERATION.nodes
@@ -110,6 +112,36 @@ def test_a_dead_process_of_this_machine_is_taken_over_with_a_notice(
         assert "ada@desk" in ada.notes[0]
 
 
+def test_a_living_process_is_not_taken_for_dead_when_the_clock_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = Record(claim_of("run-1", "apply"), 0, 60)
+    monkeypatch.setattr("psutil.Process.create_time", lambda *_: 5.0)
+    assert not dead(record, machine_id(), fleet_lock.living(record))
+
+
+def test_a_living_process_that_is_hidden_from_us_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = Record(claim_of("run-1", "apply"), 0, 60)
+
+    def hidden(number: int) -> str:
+        raise psutil.NoSuchProcess(number)
+
+    monkeypatch.setattr(fleet_lock, "_process", hidden)
+    assert not dead(record, machine_id(), fleet_lock.living(record))
+
+
+def test_other_process_numbers_are_another_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = Record(Claim("run-0", "ada@desk", "up", machine_id(), "999999@5"), 0, 60)
+    assert dead(record, machine_id(), fleet_lock.living(record))
+    (tmp_path / "pid").symlink_to("pid:[4026532000]")
+    monkeypatch.setattr(fleet_lock, "PROCESS_NUMBERS", tmp_path / "pid")
+    assert not dead(record, machine_id(), fleet_lock.living(record))
+
+
 def test_a_stale_minority_does_not_stop_anybody(ada: Operator, bob: Operator) -> None:
     argv = lock_shell.acquire(ELSEWHERE.token, 60, ELSEWHERE.head())
     fleet_lock.ask(bob.links, NODES[:2], argv)
@@ -136,6 +168,45 @@ def test_the_heartbeat_moves_the_expiry(ada: Operator, machines: Machines) -> No
         record = machines.folder / NODES[0].name / "lock.json"
         before = record.stat().st_ino
         wait_until(lambda: record.stat().st_ino != before)
+    assert not ada.lost
+
+
+def test_it_is_lost_before_it_expires_also_while_a_node_keeps_us_waiting(
+    ada: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_lock, "LEASE_SECONDS", 2)
+    silent, run = threading.Event(), FakeLink.run
+
+    def stuck(link: FakeLink, argv: Sequence[str], **more: Any) -> Done:
+        if "renew" in argv and link.node is NODES[0]:
+            silent.wait(10)
+        return run(link, argv, **more)
+
+    monkeypatch.setattr(FakeLink, "run", stuck)
+    begun = time.monotonic()
+    with ada.holding(heartbeat_seconds=0.5):
+        wait_until(lambda: bool(ada.lost))
+        assert time.monotonic() - begun < 2
+        silent.set()
+    assert "could not be renewed" in ada.lost[0]
+
+
+def test_a_heartbeat_that_meets_a_defect_does_not_fall_silent(
+    ada: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, failures = FakeLink.run, [ValueError("a defect")]
+
+    def broken(link: FakeLink, argv: Sequence[str], **more: Any) -> Done:
+        if "renew" in argv and failures:
+            raise failures.pop()
+        return run(link, argv, **more)
+
+    monkeypatch.setattr(FakeLink, "run", broken)
+    with ada.holding(heartbeat_seconds=0.05):
+        wait_until(lambda: bool(ada.notes))
+        threads = [thread.name for thread in threading.enumerate()]
+        assert threads.count("fleet-lock") == 2
+    assert "a defect" in ada.notes[0]
     assert not ada.lost
 
 
