@@ -1,6 +1,6 @@
 """What a deploy run says on stdout: one JSON object a line, one frozen dataclass a kind.
 
-`fedctl` and `deploys.run` share this module and nothing else; it imports neither pyinfra nor the
+These lines are all that a running deploy tells `fedctl`. The module imports neither pyinfra nor the
 model. Durations are seconds since the thing started; names are the inventory's. Secrets never
 appear: the Change of a secret file has no diff.
 """
