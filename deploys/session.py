@@ -23,6 +23,10 @@ from inventory.model import Node
 
 CONNECT_SECONDS = 6.0
 LOGIN_SECONDS = 15.0
+CALL_SECONDS = 60
+# The node ends a command whose time is up. Later than this it is the node that does not answer,
+# although its kernel does: a disk that hangs, memory that is gone.
+OVERDUE_SECONDS = 60
 SILENCE_SECONDS = 12
 # Also how soon a connection goes on after a firewall that has not seen it begin was loaded.
 ALIVE_SECONDS = 1
@@ -47,8 +51,10 @@ class Session:
         self.user = user
         self.node = node
         self._client = client
-        self._channel = self._start_agent()
+        self._channel = self._open_channel()
+        self._start_agent()
         self._reader = self._channel.makefile("rb", -1)
+        self._greeted()
 
     def shell(self, command: str, stdin: bytes = b"", timeout: int | None = None) -> Answer:
         """Run a shell command as root."""
@@ -60,7 +66,7 @@ class Session:
         body = json.dumps({"source": source(name), "argument": argument}).encode()
         return self._ask({"kind": "script", "timeout": timeout, "size": len(body)}, body)
 
-    def call(self, name: str, argument: Any, timeout: int | None = None) -> Any:
+    def call(self, name: str, argument: Any, timeout: int = CALL_SECONDS) -> Any:
         """The JSON value a script returns; raises NodeError when it fails."""
         answer = self.script(name, argument, timeout)
         if answer.code != 0:
@@ -70,6 +76,7 @@ class Session:
 
     def put(self, content: Any, size: int, path: str, mode: int = 0o600) -> Answer:
         """Write `size` bytes read from the file object `content` to `path`, atomically, as root."""
+        self._channel.settimeout(None)
         self._send({"kind": "put", "path": path, "mode": mode, "size": size}, b"")
         try:
             while data := content.read(CHUNK):
@@ -85,23 +92,34 @@ class Session:
         with contextlib.suppress(Exception):
             self._client.close()
 
-    def _start_agent(self) -> paramiko.Channel:
+    def _open_channel(self) -> paramiko.Channel:
         transport = self._client.get_transport()
         if transport is None:
             raise self._lost(EOFError("no transport"))
+        try:
+            return transport.open_session(timeout=LOGIN_SECONDS)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise self._lost(error) from error
+
+    def _start_agent(self) -> None:
         text = source("agent").encode()
         command = f"python3 -I -S -c {shlex.quote(BOOT)}"
         if self.user != "root":
             command = f"sudo -n -H -- {command}"
         try:
-            channel = transport.open_session(timeout=LOGIN_SECONDS)
-            channel.exec_command(command)
-            channel.sendall(f"{len(text)}\n".encode() + text)
+            self._channel.exec_command(command)
+            self._channel.sendall(f"{len(text)}\n".encode() + text)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._lost(error) from error
-        return channel
+
+    def _greeted(self) -> None:
+        """The agent's first reply: only now it is known that this user can be root there."""
+        self._channel.settimeout(LOGIN_SECONDS)
+        self._reply()
 
     def _ask(self, header: dict[str, Any], body: bytes) -> Answer:
+        limit = header["timeout"]
+        self._channel.settimeout(None if limit is None else limit + OVERDUE_SECONDS)
         self._send(header, body)
         return self._reply()
 

@@ -8,7 +8,8 @@ reason, so is what it was running.
 Requests and replies are one line of JSON, followed by as many bytes as its `size` (or `out` and
 `err`) says. Requests: {"kind": "shell", "command", "timeout", "size"} with stdin as the bytes;
 {"kind": "script", "timeout", "size"} with {"source", "argument"} as JSON bytes; {"kind": "put",
-"path", "mode", "size"} with the content. Neither commands nor contents appear in `ps`.
+"path", "mode", "size"} with the content. An empty reply comes first, unasked: it tells that this
+process runs, which only root's does. Neither commands nor contents appear in `ps`.
 """
 
 import base64  # noqa: F401
@@ -39,6 +40,7 @@ codes: Any = {}
 def serve() -> None:
     os.umask(0o022)
     os.chdir("/")
+    reply(0, b"", b"")
     while True:
         line = sys.stdin.buffer.readline()
         if not line:

@@ -28,6 +28,7 @@ class Agent:
         )
         text = source("agent").encode()
         self.send(f"{len(text)}\n".encode() + text)
+        assert self.answer() == (0, "", ""), "it says that it is there"
 
     def send(self, data: bytes) -> None:
         assert self.process.stdin is not None

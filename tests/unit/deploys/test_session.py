@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from deploys.errors import FailureKind, Unreachable
-from deploys.session import connect, wait_for_session
+from deploys import session
+from deploys.errors import ConnectionLost, FailureKind, NodeError, Unreachable
+from deploys.session import connect, open_session, wait_for_session
 from inventory.home import Home
 from inventory.model import Node, Ssh
 from tests.ops.contexts import federation
@@ -43,6 +44,18 @@ class OneKeyServer(paramiko.ServerInterface):
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        threading.Thread(target=self.execute, args=(channel,), daemon=True).start()
+        return True
+
+    @staticmethod
+    def execute(channel: paramiko.Channel) -> None:
+        """What happens instead of the command; tests replace it."""
+        channel.close()
 
 
 class Server:
@@ -152,6 +165,36 @@ def test_a_node_that_is_down(home: Home, operator_key: paramiko.PKey) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert failure(home, port).kind is FailureKind.DOWN
+
+
+def test_a_user_who_cannot_be_root_is_found_out_at_once(
+    home: Home, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(channel: paramiko.Channel) -> None:
+        channel.send_stderr(b"sudo: a password is required\n")
+        channel.send_exit_status(1)
+        channel.close()
+
+    monkeypatch.setattr(OneKeyServer, "execute", staticmethod(refuse))
+    pin(home, server.port, server.host_key)
+    with pytest.raises(NodeError, match="a password is required") as raised:
+        open_session(node_at(server.port), home, "fedop")
+    assert raised.value.kind is FailureKind.OPERATION
+
+
+def test_an_agent_that_falls_silent_is_not_waited_for_without_end(
+    home: Home, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greet(channel: paramiko.Channel) -> None:
+        channel.sendall(b'{"rc": 0, "out": 0, "err": 0}\n')
+
+    monkeypatch.setattr(OneKeyServer, "execute", staticmethod(greet))
+    monkeypatch.setattr(session, "OVERDUE_SECONDS", 0.2)
+    pin(home, server.port, server.host_key)
+    opened = open_session(node_at(server.port), home, "fedop")
+    with pytest.raises(ConnectionLost):
+        opened.call("guard_confirm", {}, 1)
+    opened.close()
 
 
 def test_waiting_gives_up_with_the_last_reason(home: Home, operator_key: paramiko.PKey) -> None:
