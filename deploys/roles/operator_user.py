@@ -30,6 +30,9 @@ def operator_user(context: NodeContext) -> None:
     public_key = context.home.ssh_key.with_name(context.home.ssh_key.name + ".pub").read_text()
     packages(name="Packages", names=["sudo"])
     login(name="User", user=user)
+    content = render("sudoers.j2", user=user)
+    # The key comes last: from then on everybody logs in as this user, who must be able to work.
+    sudoers(name="Sudo", file=ManagedFile(f"/etc/sudoers.d/{user}", content, 0o440))
     managed(
         name="SSH key",
         directories=[ManagedDirectory(f"/home/{user}/.ssh", 0o700, user, user)],
@@ -37,8 +40,6 @@ def operator_user(context: NodeContext) -> None:
             ManagedFile(f"/home/{user}/.ssh/authorized_keys", public_key, 0o600, user, user),
         ],
     )
-    content = render("sudoers.j2", user=user)
-    sudoers(name="Sudo", file=ManagedFile(f"/etc/sudoers.d/{user}", content, 0o440))
 
 
 @operation()

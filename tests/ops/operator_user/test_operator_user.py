@@ -35,14 +35,14 @@ def bare() -> SimulatedNode:
     return node
 
 
-def test_a_bare_machine_gets_the_user_its_key_and_sudo(where: NodeContext) -> None:
+def test_a_bare_machine_gets_the_user_sudo_and_then_the_key(where: NodeContext) -> None:
     node, user = bare(), where.federation.operator_user
     assert apply(operator_user, where, node) == [
         "install sudo",
         f"useradd --create-home --user-group --shell /bin/bash -- {user}",
+        f"create /etc/sudoers.d/{user}",
         f"create /home/{user}/.ssh/",
         f"create /home/{user}/.ssh/authorized_keys",
-        f"create /etc/sudoers.d/{user}",
     ]
     node.scripts["login_state"] = lambda argument: {"home": "/x", "shell": "/bin/bash"}
     assert apply(operator_user, where, node) == []
