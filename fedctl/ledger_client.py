@@ -1,7 +1,8 @@
 """The operator at the ledger: API keys and the record of runs, over TLS with a certificate.
 
 The operator's certificate is issued by the operator's own authority when there is none or half its
-life is over. Every call opens one connection, works, and closes it.
+life is over; before the first deploy there is no authority, and calls raise AuthorityMissing. Every
+call opens one connection, works, and closes it.
 """
 
 import asyncio
@@ -20,11 +21,12 @@ from ledger.event import Event
 from ledger.keys import KeyRecord
 from trust.apikeys import ApiKey, Pepper
 from trust.authority import Authority
-from trust.errors import AuthorityMissing
 
 T = TypeVar("T")
 OPERATOR = "operator"
 DATABASE_ROLE = "fed_operator"
+# A run tells the ledger at its very end, when Ctrl-C is held back: nothing may wait without end.
+STATEMENT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,7 @@ class Ledger:
         data = self.federation.with_role(Role.DATA)
         if not data:
             raise Unavailable("no node of this federation has the role data")
-        try:
-            authority = Authority.open(self.home.authority)
-        except AuthorityMissing as error:
-            raise Unavailable(f"{error}: nothing was deployed yet") from error
+        authority = Authority.open(self.home.authority)
         key, certificate = authority.ensure_client(OPERATOR, self.now())
         return Settings(
             hosts=tuple(str(node.address) for node in data),
@@ -98,4 +97,5 @@ class Ledger:
             sslkey=key,
             sslrootcert=self.home.authority / "ca.pem",
             application_name="fedctl",
+            statement_timeout_seconds=STATEMENT_SECONDS,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from deploys.errors import FailureKind, NodeError
+from fedctl.advice import BY_FAILURE
 from fedctl.app import App
 from fedctl.remote import Link, Links
 from inventory.model import Federation, Node
@@ -34,10 +35,16 @@ def observations(app: App, links: Links, nodes: Sequence[Node]) -> dict[str, Obs
     seen = links.ask(nodes, lambda link: look(app.federation, link))
     for node in nodes:
         if node.name not in seen:
-            error = links.failed.get(node.name)
-            why = f"unreachable: {error.kind.value}" if error else "no answer"
-            seen[node.name] = observe.unreachable(node.name, why)
+            seen[node.name] = silent(node, links.failed.get(node.name))
     return seen
+
+
+def silent(node: Node, error: NodeError | None) -> Observation:
+    """What there is to say about a node that says nothing, and what can be done about it."""
+    if error is None:
+        return observe.unreachable(node.name, "no answer")
+    advice = BY_FAILURE.get(error.kind, "").replace("NODE", node.name)
+    return observe.unreachable(node.name, f"unreachable: {error.kind.value}", advice)
 
 
 def health(app: App, links: Links, nodes: Sequence[Node]) -> tuple[dict[str, Observation], Health]:

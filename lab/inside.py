@@ -112,5 +112,6 @@ def logs(
     folder = folder_of(home, node)
     journal = folder.upper / "var/log/journal"
     if not journal.is_dir():
-        raise LabError(f"{node.name} has no journal yet; its console is {folder.console}")
+        where = f"its console is {folder.console}" if folder.console.exists() else "fedctl lab up"
+        raise LabError(f"{node.name} has no journal yet: {where}")
     return ("journalctl", "--no-pager", f"--directory={journal}", *arguments)

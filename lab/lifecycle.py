@@ -134,7 +134,7 @@ def _locked(
 
 def _require_network(federation: Federation, home: Home) -> None:
     if not network.present(federation, home):
-        raise LabError(f"the lab {federation.name} is down: fedctl lab up")
+        raise LabError(f"lab {federation.name!r} is not up: fedctl lab up")
 
 
 def _start(

@@ -103,7 +103,7 @@ def _locked(federation: Federation, home: Home, purpose: str) -> AbstractContext
 def _apply(federation: Federation, home: Home, wanted: tuple[Cut, ...]) -> None:
     names = names_of(federation, home)
     if not present(federation, home):
-        raise LabError(f"the lab {federation.name} has no network: it is not up")
+        raise LabError(f"lab {federation.name!r} is not up: fedctl lab up")
     mark = table_mark("bridge", names.table)
     if mark is not None and mark != names.mark:
         raise NotOurs(f"the nftables table bridge {names.table} is not this lab's")

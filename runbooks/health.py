@@ -90,7 +90,8 @@ def _node(
     federation: Federation, node: Node, seen: Observation, now: datetime
 ) -> Iterator[Finding]:
     if seen.problem:
-        yield _critical(node, "machine", seen.problem, "is it on, and on the network?")
+        advice = seen.advice or "is it on, and on the network?"
+        yield _critical(node, "machine", seen.problem, advice)
         return
     if node.platform is not Platform.DEBIAN:
         return

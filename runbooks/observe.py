@@ -46,13 +46,15 @@ class Disk:
 
 @dataclass(frozen=True)
 class Observation:
-    """One node at one moment. `problem` is set when it could not be looked at; then nothing else.
+    """One node at one moment. `problem` is set when it could not be looked at, and perhaps `advice`
+    (what a person can do about it); then nothing else.
 
     None always means unknown, never fine. Times are UTC; `clock` is the node's own.
     """
 
     node: str
     problem: str = ""
+    advice: str = ""
     clock: datetime | None = None
     uptime_seconds: float | None = None
     load: float | None = None
@@ -79,9 +81,9 @@ def command(units: Sequence[str]) -> list[str]:
     return ["python3", "-I", "-", *units]
 
 
-def unreachable(node: str, problem: str) -> Observation:
+def unreachable(node: str, problem: str, advice: str = "") -> Observation:
     """What there is to say about a node that could not be looked at."""
-    return Observation(node, problem=problem)
+    return Observation(node, problem=problem, advice=advice)
 
 
 def read(node: str, text: str) -> Observation:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from deploys.errors import FailureKind
 from deploys.protocol import Outcome
+from fedctl.advice import BY_FAILURE
 from fedctl.bringing_up import SMOKE_KEY
 from fedctl.errors import NotHealthy
 from fedctl.looking import observations
@@ -104,3 +106,4 @@ def test_a_node_that_cannot_be_asked_is_a_problem_not_a_pass(stage: Stage) -> No
     with Links(app.parts.connect, app.federation, app.home) as links:
         seen = observations(app, links, app.federation.nodes[:1])
     assert seen[NAMES[0]].problem == "unreachable: down"
+    assert seen[NAMES[0]].advice == BY_FAILURE[FailureKind.DOWN]
