@@ -56,12 +56,15 @@ def ssh_arguments(to: Destination, command: str) -> list[str]:
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": str(CONNECT_SECONDS),
+        # Not the computer's own /etc/ssh/ssh_known_hosts either.
+        "GlobalKnownHostsFile": "none",
         "IdentitiesOnly": "yes",
         "LogLevel": "ERROR",
         "ServerAliveCountMax": "4",
         "ServerAliveInterval": "5",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(to.known_hosts),
+        # In quotes, since ssh reads a list of files here.
+        "UserKnownHostsFile": f'"{to.known_hosts}"',
     }
     return [
         "ssh", "-F", "none", "-T", "-i", str(to.key), "-p", str(to.port),

@@ -10,14 +10,14 @@ from deploys import ship as module
 from deploys.errors import ConnectionLost, OperationFailed
 from deploys.ship import Destination, receive_command, ship, ssh_arguments
 
-TO = Destination("fedop", "192.0.2.7", 2222, Path("/k"), Path("/pins"))
+TO = Destination("fedop", "192.0.2.7", 2222, Path("/k"), Path("/my pins"))
 
 
 def test_only_the_pinned_host_key_and_our_own_key_count() -> None:
     arguments = ssh_arguments(TO, "true")
     for expected in (
-        "-oStrictHostKeyChecking=yes", "-oUserKnownHostsFile=/pins", "-oIdentitiesOnly=yes",
-        "-oBatchMode=yes", "fedop@192.0.2.7", "2222", "/k",
+        "-oStrictHostKeyChecking=yes", '-oUserKnownHostsFile="/my pins"', "-oIdentitiesOnly=yes",
+        "-oGlobalKnownHostsFile=none", "-oBatchMode=yes", "fedop@192.0.2.7", "2222", "/k",
     ):  # fmt: skip
         assert expected in arguments
     assert arguments[1:3] == ["-F", "none"]
