@@ -6,6 +6,7 @@ made once and the ledger keeps one event an id.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,8 @@ from trust.errors import TrustError
 IDS = Sequence()
 # Facts that are for the summary alone: long, or for the person at the terminal.
 NOT_RECORDED = frozenset({"key", "completion", "pending"})
+LONGEST = 4000
+UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 
 def event_of(
@@ -37,7 +40,7 @@ def event_of(
     facts: Mapping[str, Any],
 ) -> Event:
     """The event of a run that ended with exit code `code`."""
-    data = {key: plain(value) for key, value in facts.items() if key not in NOT_RECORDED}
+    data = {key: _fit(plain(value)) for key, value in facts.items() if key not in NOT_RECORDED}
     return Event(
         id=IDS.next(),
         time=now,
@@ -52,6 +55,17 @@ def event_of(
             "milliseconds": round((now - started).total_seconds() * 1000),
         },
     )
+
+
+def _fit(value: Any) -> Any:
+    """The value as the ledger can hold it: what a node printed may be anything, and any length."""
+    if isinstance(value, dict):
+        return {key: _fit(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fit(item) for item in value]
+    if isinstance(value, str):
+        return UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)[:LONGEST]
+    return value
 
 
 def keep(run: Run, event: Event) -> None:

@@ -178,6 +178,16 @@ def test_a_ledger_that_is_away_is_told_later(stage: Stage) -> None:
     assert not runs.unsent(stage.home.runs)
 
 
+def test_a_failure_is_recorded_whatever_the_node_printed(stage: Stage) -> None:
+    stage.deploys.outcome = Outcome.FAILED
+    message = "\x00, " + "x" * 1_000_000
+    failed = node_summary(FIRST, NodeOutcome.FAILED, failure="operation failed", message=message)
+    stage.deploys.nodes = (failed,)
+    assert stage.fedctl("apply", "--yes") == 1
+    [event] = stage.ledger.events
+    assert event.data["nodes"][0]["message"].startswith("\ufffd, xxx")
+
+
 def test_an_interrupted_run_is_recorded_by_the_next(stage: Stage) -> None:
     def during() -> None:
         raise KeyboardInterrupt
