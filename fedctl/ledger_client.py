@@ -27,8 +27,6 @@ OPERATOR = "operator"
 DATABASE_ROLE = "fed_operator"
 # A run tells the ledger at its very end, when Ctrl-C is held back: nothing may wait without end.
 STATEMENT_SECONDS = 20.0
-# A run tells the ledger at its very end, when Ctrl-C is held back: nothing may wait without end.
-STATEMENT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,5 @@ class Ledger:
             sslkey=key,
             sslrootcert=self.home.authority / "ca.pem",
             application_name="fedctl",
-            statement_timeout_seconds=STATEMENT_SECONDS,
             statement_timeout_seconds=STATEMENT_SECONDS,
         )
