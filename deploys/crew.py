@@ -12,9 +12,9 @@ from typing import Any, Self, cast
 
 from deploys.context import NodeContext
 from deploys.errors import FailureKind
+from deploys.node_process import STOPPING, Finished, Plan, Run, work
 from deploys.protocol import Event, NodeFailed
 from deploys.sequence import Stage
-from deploys.worker import STOPPING, Finished, Plan, Run, work
 
 STOP_SECONDS = 8.0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deploys.crew import Crew
 from deploys.errors import UNREACHABLE, FailureKind
+from deploys.node_process import Plan, Run
 from deploys.protocol import (
     Event,
     NodeFailed,
@@ -26,7 +27,6 @@ from deploys.protocol import (
     Summary,
 )
 from deploys.sequence import Stage
-from deploys.worker import Plan, Run
 from inventory.model import Node
 
 VERIFY = "verify"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from deploys.crew import Crew
+from deploys.node_process import Plan, Run
 from deploys.protocol import (
     Event,
     NodeFailed,
@@ -18,7 +19,6 @@ from deploys.protocol import (
 )
 from deploys.rollout import Rollout
 from deploys.sequence import RoleStep, Stage, linux
-from deploys.worker import Plan, Run
 from tests.ops.contexts import federation
 
 NODES = federation().nodes[:3]
