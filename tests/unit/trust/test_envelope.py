@@ -26,7 +26,7 @@ SEALED = seal(CONTENT, KEY, PLACE, sealed_before=0, random=RANDOM)
 texts = st.text(min_size=1, max_size=20)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=2000), texts, texts, st.binary(min_size=32, max_size=32))
 def test_what_is_sealed_opens(content: bytes, table: str, row: str, secret: bytes) -> None:
     key, place = DataKey(NAME, Hidden(secret)), Place(table, row)
@@ -89,7 +89,7 @@ def test_an_envelope_is_of_one_key_and_place(key: DataKey, place: Place) -> None
         unseal(relabelled, key, place)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(texts, texts, texts, texts)
 def test_two_places_are_never_taken_for_each_other(a: str, b: str, c: str, d: str) -> None:
     sealed = seal(b"", KEY, Place(a, b), sealed_before=0, random=RANDOM)

@@ -66,7 +66,7 @@ def test_every_single_wrong_character_is_found_at_its_line() -> None:
 
 
 @given(shares)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_every_swap_of_neighbours_is_found_at_its_line(share: Share) -> None:
     """Also of neighbours in different groups, and of next neighbours: any three in a row."""
     lines = bare(share)

@@ -189,7 +189,7 @@ def test_a_key_is_wrapped_for_exactly_three_holders(given_shares: tuple[Share, .
         shares.wrap(KEY, given_shares, RANDOM)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(names, st.integers(0))
 def test_what_is_written_is_read_back(name: KeyName, seed: int) -> None:
     source = known_bytes(seed)
