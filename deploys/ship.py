@@ -8,8 +8,10 @@ sends only the rest. Host keys are the pinned ones, as everywhere.
 """
 
 import shlex
+import signal
 import subprocess
 import tarfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,14 +117,19 @@ def ship(to: Destination, folder: str, files: Mapping[str, Path]) -> None:
         ssh_arguments(to, receive_command(folder, to.user)),
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
+        # A node that stops reading (a disk that hangs) would hold up the writing for ever.
+        limit = threading.Timer(GRACE_SECONDS + size / MINIMUM_BYTES_PER_SECOND, process.kill)
+        limit.daemon = True
+        limit.start()
         try:
             broken = _write(process.stdin, files)
-            said = process.communicate(timeout=GRACE_SECONDS + size / MINIMUM_BYTES_PER_SECOND)[1]
-        except subprocess.TimeoutExpired as error:
-            raise ConnectionLost(f"copying {size} bytes to {to.address} came to a halt") from error
+            said = process.communicate()[1]
         finally:
+            limit.cancel()
             # Also when a signal ends this: nothing goes on copying behind the operator's back.
             process.kill()
+    if process.returncode == -signal.SIGKILL:
+        raise ConnectionLost(f"copying {size} bytes to {to.address} came to a halt")
     message = said.decode(errors="replace").strip()
     if process.returncode == SSH_LOST:
         raise ConnectionLost(f"copying to {to.address}: {message or 'the connection broke'}")

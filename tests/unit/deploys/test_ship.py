@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_copy_that_stalls_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     source.touch()
     with pytest.raises(ConnectionLost, match="halt"):
         ship(TO, "/nowhere", {"a": source})
+
+
+def test_a_node_that_stops_reading_does_not_hold_us_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here(monkeypatch, sys.executable, "-c", "import time; time.sleep(60)")
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
+    source = tmp_path / "source"
+    source.write_bytes(bytes(500_000))
+    begun = time.monotonic()
+    with pytest.raises(ConnectionLost, match="halt"):
+        ship(TO, "/nowhere", {"a": source})
+    assert time.monotonic() - begun < 20
 
 
 def test_the_stand_in_needs_tar() -> None:
