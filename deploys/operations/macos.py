@@ -14,11 +14,9 @@ from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import host
 
 from deploys.changes import announce
-from deploys.facts.files import PathStates
 from deploys.facts.macos import BrewState, LaunchdStates, MacCertificateState, MacState
 from deploys.launchd import LaunchDaemon
 from deploys.operations.certificate import Signer, why_issue
-from deploys.operations.files import ManagedFile, difference
 from deploys.protocol import Change
 from deploys.script import NodeScript, decode
 
@@ -86,22 +84,6 @@ def mac_machine(hostname: str, account: str) -> Generator[NodeScript, None, None
     announce(changes)
     argument = {"names": names, "account": "" if state.get("account") else account}
     yield NodeScript("mac_apply", argument, [str(change) for change in changes])
-
-
-@operation()
-def checked(file: ManagedFile, check: Sequence[str]) -> Generator[NodeScript, None, None]:
-    """Write `file` only after the command `check` (its `{}` is a copy of it) has accepted it."""
-    states = host.get_fact(
-        PathStates, paths=[file.path], wanted={file.path: file.sha256}, secret=[]
-    )
-    plan = difference(states, [file])
-    if not plan.changes:
-        host.noop(f"{file.path} is as it should be")
-        return
-    announce(plan.changes)
-    [written] = plan.argument["files"]
-    argument = {"file": written, "check": list(check)}
-    yield NodeScript("checked_write", argument, [str(change) for change in plan.changes])
 
 
 class Issue(NodeScript):

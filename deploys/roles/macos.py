@@ -15,8 +15,9 @@ from deploys.exporters import WEB
 from deploys.hosts_file import hosts_file
 from deploys.launchd import LaunchDaemon, plist
 from deploys.layout import AUTHORITY, CERTIFICATE, CONFIG
+from deploys.operations.checked import checked
 from deploys.operations.files import ManagedDirectory, ManagedFile, managed
-from deploys.operations.macos import brew_packages, checked, launchd, mac_certificate, mac_machine
+from deploys.operations.macos import brew_packages, launchd, mac_certificate, mac_machine
 from deploys.roles.certificates import signer_for
 from deploys.templates import render
 from inventory.model import Node, Role

@@ -14,12 +14,11 @@ from pyinfra.context import host
 
 from deploys.changes import announce
 from deploys.context import NodeContext
-from deploys.facts.files import PathStates
 from deploys.facts.login import LoginState
-from deploys.operations.files import ManagedDirectory, ManagedFile, difference, managed
+from deploys.operations.checked import checked
+from deploys.operations.files import ManagedDirectory, ManagedFile, managed
 from deploys.operations.packages import packages
 from deploys.protocol import Change
-from deploys.script import NodeScript
 from deploys.templates import render
 
 
@@ -32,7 +31,11 @@ def operator_user(context: NodeContext) -> None:
     login(name="User", user=user)
     content = render("sudoers.j2", user=user)
     # The key comes last: from then on everybody logs in as this user, who must be able to work.
-    sudoers(name="Sudo", file=ManagedFile(f"/etc/sudoers.d/{user}", content, 0o440))
+    checked(
+        name="Sudo",
+        file=ManagedFile(f"/etc/sudoers.d/{user}", content, 0o440),
+        check=["visudo", "-c", "-f", "{}"],
+    )
     managed(
         name="SSH key",
         directories=[ManagedDirectory(f"/home/{user}/.ssh", 0o700, user, user)],
@@ -54,18 +57,3 @@ def login(user: str) -> Generator[str, None, None]:
         yield f"useradd --create-home --user-group --shell /bin/bash -- {shlex.quote(user)}"
     else:
         yield f"usermod --shell /bin/bash -- {shlex.quote(user)}"
-
-
-@operation()
-def sudoers(file: ManagedFile) -> Generator[NodeScript, None, None]:
-    """Put a sudoers file in place, after visudo has accepted it: a broken one locks sudo up."""
-    states = host.get_fact(
-        PathStates, paths=[file.path], wanted={file.path: file.sha256}, secret=[]
-    )
-    plan = difference(states, [file])
-    if not plan.changes:
-        host.noop(f"{file.path} is as it should be")
-        return
-    announce(plan.changes)
-    [written] = plan.argument["files"]
-    yield NodeScript("sudoers_write", written, [str(change) for change in plan.changes])

@@ -25,12 +25,14 @@ def bare() -> SimulatedNode:
     users: dict[str, Any] = {}
     node = SimulatedNode()
 
-    def sudoers(argument: dict[str, Any]) -> None:
-        node._files_write({"directories": [], "links": [], "absent": [], "files": [argument]})
+    def checked_write(argument: dict[str, Any]) -> None:
+        assert argument["check"] == ["visudo", "-c", "-f", "{}"]
+        files = [argument["file"]]
+        node._files_write({"directories": [], "links": [], "absent": [], "files": files})
 
     node.scripts = {
         "login_state": lambda argument: users.get(argument["user"]),
-        "sudoers_write": sudoers,
+        "checked_write": checked_write,
     }
     return node
 
