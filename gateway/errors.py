@@ -12,11 +12,12 @@ GatewayError
 │   ├── BodyTooLarge            413
 │   ├── NotJson                 415  another content type or encoding
 │   ├── Stopping                503  cut short by this gateway's end
-│   ├── UpstreamRefused         4xx  the engine's own refusal, passed on
-│   ├── UpstreamFailed          502  dead, broken off, or an answer that is none
 │   ├── LedgerAway              503  keys or the audit cannot be had now
-│   ├── UpstreamBusy            503  the engine takes no more now
-│   └── UpstreamTimeout         504
+│   └── UpstreamError                what an engine did wrong
+│       ├── UpstreamRefused     4xx  the engine's own refusal, passed on
+│       ├── UpstreamFailed      502  dead, broken off, or an answer that is none
+│       ├── UpstreamBusy        503  the engine takes no more now
+│       └── UpstreamTimeout     504
 └── ClientGone                  nobody is left to tell
 """
 
