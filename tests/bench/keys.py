@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench.key_contestants import Judge, Ours, Seed, Static
 from tests.bench.key_world import Attack, Hours, Outcome, World, every, office, office_with_holiday
+from tests.bench.machine import machine
 
 RUNS = 120
 PAGE = Path(__file__).with_name("keys_page.md")
@@ -162,14 +163,6 @@ def prevented(by: dict[str, Outcome], name: str) -> str:
 def share(part: int, whole: int) -> str:
     """A percentage, or a dash where nobody asked."""
     return f"{100 * part / whole:.1f}" if whole else "-"
-
-
-def machine() -> str:
-    """The processor's name, as far as the system tells."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
