@@ -90,7 +90,8 @@ class Ledger:
         authority = Authority.open(self.home.authority)
         key, certificate = authority.ensure_client(OPERATOR, self.now())
         return Settings(
-            hosts=tuple(str(node.address) for node in data),
+            hosts=tuple(self.federation.fqdn(node) for node in data),
+            addresses=tuple(str(node.address) for node in data),
             port=self.federation.ports.postgres,
             user=DATABASE_ROLE,
             sslcert=certificate,

@@ -126,8 +126,8 @@ def ledger_settings(settings: GatewaySettings, material: Material) -> LedgerSett
     """How the pool connects: with the node's certificate, which is who we are there."""
     ledger = settings.ledger
     return LedgerSettings(
-        hosts=(ledger.host,),
-        addresses=(str(ledger.address),) if ledger.address else (),
+        hosts=ledger.hosts,
+        addresses=tuple(str(address) for address in ledger.addresses),
         port=ledger.port,
         dbname=ledger.database,
         user=ledger.user,

@@ -16,6 +16,7 @@ from inventory.config import CREDENTIALS, ConfigPath, Settings
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+HostName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Address = IPv4Address | IPv6Address
 
@@ -55,10 +56,13 @@ class Keys(Section):
 
 
 class Ledger(Section):
-    """The Postgres server. Certificates are those of `[tls]`; the role is chosen by their name."""
+    """The Postgres servers, of which one takes writes. Certificates are those of `[tls]`.
 
-    host: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    address: Address | None = None
+    `addresses`, when given, are where the hosts are, one each, so that no name has to be resolved.
+    """
+
+    hosts: Annotated[tuple[HostName, ...], Field(min_length=1)]
+    addresses: tuple[Address, ...] = ()
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     database: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "federation"
     user: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "fed_gateway"
@@ -72,6 +76,12 @@ class Ledger(Section):
     def _pool_is_a_range(self) -> Self:
         if self.pool_min_connections > self.pool_max_connections:
             raise ValueError("pool_min_connections must not exceed pool_max_connections")
+        return self
+
+    @model_validator(mode="after")
+    def _one_address_a_host(self) -> Self:
+        if self.addresses and len(self.addresses) != len(self.hosts):
+            raise ValueError("addresses must be as many as hosts, or none")
         return self
 
 

@@ -20,8 +20,14 @@ RESERVED = {
     "gateway": "that is a role, and selectors could not tell them apart",
     "data": "that is a role, and selectors could not tell them apart",
     "monitoring": "that is a role, and selectors could not tell them apart",
+    "backup": "that is a role, and selectors could not tell them apart",
+    "offsite": "that is a role, and selectors could not tell them apart",
     "worker": "that is a role, and selectors could not tell them apart",
 }
+# A majority decides who leads, and every commit is on one more node than the one that leads.
+DATA_NODES = (1, 3, 5)
+# What only a Debian machine can do.
+LINUX_ONLY = ("data", "backup", "offsite")
 
 
 def problems(federation: "Federation") -> tuple[Problem, ...]:
@@ -31,6 +37,8 @@ def problems(federation: "Federation") -> tuple[Problem, ...]:
         *_ports(federation),
         *_addresses(federation),
         *_roles(federation),
+        *_data(federation),
+        *_repositories(federation),
     )
 
 
@@ -82,15 +90,51 @@ def _addresses(federation: "Federation") -> Iterator[Problem]:
 
 
 def _roles(federation: "Federation") -> Iterator[Problem]:
-    data: list[str] = []
     for node in federation.nodes:
         field, shown = f"nodes.{node.name}.roles", str([role.value for role in node.roles])
         if len(set(node.roles)) != len(node.roles):
             yield Problem(field, shown, "each role once")
-        if "data" in node.roles:
-            if data:
-                yield Problem(field, shown, f"no second data node beside {data[0]}: no replication")
-            data.append(node.name)
+        for role in LINUX_ONLY:
+            if role in node.roles and node.platform == "macos":
+                yield Problem(
+                    field, shown, f"no {role} on macOS: it needs systemd and Debian's own packages"
+                )
         if federation.kind == "lab" and node.platform == "macos":
             field = f"nodes.{node.name}.platform"
             yield Problem(field, "'macos'", "'debian': a lab machine shares this computer's kernel")
+
+
+def _data(federation: "Federation") -> Iterator[Problem]:
+    """Two members have no majority without each other; four bear no more losses than three."""
+    names = [node.name for node in federation.nodes if "data" in node.roles]
+    if not names or len(names) in DATA_NODES:
+        return
+    if len(names) == 2:
+        why = "of two, losing either leaves no majority, so nobody may write"
+    else:
+        why = "an even number bears no more losses than one less, and five bear two"
+    wanted = f"1, 3 or 5 nodes with the role data: {why}"
+    yield Problem("nodes", f"data on {', '.join(names)}", wanted)
+
+
+def _repositories(federation: "Federation") -> Iterator[Problem]:
+    """One backup repository, and its copy on another machine."""
+    having = {
+        role: [node.name for node in federation.nodes if role in node.roles]
+        for role in ("backup", "offsite")
+    }
+    for role, names in having.items():
+        if len(names) > 1:
+            yield Problem(
+                "nodes", f"{role} on {', '.join(names)}", f"one node with the role {role}"
+            )
+    backup, offsite = having["backup"], having["offsite"]
+    if offsite and not backup:
+        yield Problem(
+            "nodes", f"offsite on {offsite[0]}", "a node with the role backup to copy from"
+        )
+    if backup and not any("data" in node.roles for node in federation.nodes):
+        yield Problem("nodes", f"backup on {backup[0]}", "a node with the role data to back up")
+    if set(backup) & set(offsite):
+        wanted = "backup and offsite on two nodes: a copy beside the original is lost with it"
+        yield Problem("nodes", f"backup and offsite on {backup[0]}", wanted)

@@ -7,7 +7,10 @@ rules are the flows it is an end of. Whatever no flow names is dropped, in both 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from inventory.model import Federation, Node, Role
+from inventory.model import Federation, Node, Platform, Role
+
+# Who takes part in backups: what is backed up, and where to.
+ARCHIVE = (Role.DATA, Role.BACKUP, Role.OFFSITE)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
     inference = federation.with_role(Role.INFERENCE)
     monitoring = federation.with_role(Role.MONITORING)
     watchers = _addresses(monitoring)
+    members = _addresses(data)
+    witnesses = federation.on(Platform.DEBIAN) if data else ()
+    backed_up = any(n.has(Role.BACKUP) for n in nodes)
+    keepers = tuple(n for n in nodes if backed_up and any(n.has(role) for role in ARCHIVE))
     clients: tuple[IPv4Address | IPv4Network, ...] = (
         *operator,
         *federation.network.client_networks,
@@ -49,7 +56,24 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
         ),
         Flow("clients: the OpenAI API", ports.gateway, (*clients, *watchers), gateways),
         Flow("gateway: inference", ports.vllm, _addresses(gateways), inference),
-        Flow("gateway and operator: SQL", ports.postgres, (*_addresses(gateways), *operator), data),
+        Flow(
+            "gateway, operator and data: SQL",
+            ports.postgres,
+            (*_addresses(gateways), *operator, *members),
+            data,
+        ),
+        Flow("data: etcd members", ports.etcd_peer, members, data),
+        Flow("data: etcd clients", ports.etcd_client, members, data),
+        Flow("data and operator: Patroni", ports.patroni, (*members, *operator, *watchers), data),
+        Flow("operator and monitoring: etcd", ports.etcd_metrics, (*operator, *watchers), data),
+        Flow(
+            "data and operator: witnesses",
+            ports.witness,
+            (*members, *operator, *watchers),
+            witnesses,
+        ),
+        Flow("monitoring: sequencer metrics", ports.sequencer, watchers, data),
+        Flow("backup: repositories", ports.pgbackrest, _addresses(keepers), keepers),
         Flow("monitoring: machine metrics", ports.node_exporter, watchers, nodes),
         Flow("monitoring: federation metrics", ports.federation_exporter, watchers, nodes),
         Flow("monitoring: gateway metrics", ports.gateway_metrics, watchers, gateways),

@@ -67,6 +67,8 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     DATA = "data"
     MONITORING = "monitoring"
+    BACKUP = "backup"
+    OFFSITE = "offsite"
     WORKER = "worker"
     OPERATOR = "operator"
 
@@ -171,10 +173,17 @@ class Ports(Frozen):
     gateway_metrics: Port = 9102
     vllm: Port = 8000
     postgres: Port = 5432
+    patroni: Port = 8008
+    etcd_client: Port = 2379
+    etcd_peer: Port = 2380
+    etcd_metrics: Port = 2381
+    pgbackrest: Port = 8432
     prometheus: Port = 9090
     alertmanager: Port = 9093
     node_exporter: Port = 9100
     federation_exporter: Port = 9101
+    witness: Port = 9104
+    sequencer: Port = 9105
     postgres_exporter: Port = 9187
 
 

@@ -72,8 +72,7 @@ def settings(context: NodeContext) -> str:
         "gateway.toml",
         node=context.node,
         ports=federation.ports,
-        ledger_host=federation.fqdn(data[0]),
-        ledger_address=data[0].address,
+        data=[{"host": federation.fqdn(node), "address": node.address} for node in data],
         drain_seconds=DRAIN_SECONDS,
         upstreams=[
             {

@@ -136,8 +136,8 @@ class Gateway:
                 "ca_path": str(self.database.root / "ca.pem"),
             },
             "ledger": {
-                "host": "localhost",
-                "address": "127.0.0.1",
+                "hosts": ["localhost"],
+                "addresses": ["127.0.0.1"],
                 "port": self.database.port,
                 "acquire_timeout_seconds": 2.0,
             },

@@ -55,8 +55,9 @@ def test_the_daemon_accepts_its_settings(tmp_path: Path, file: str) -> None:
     assert read.node == where.node.name
     assert where.node.address in read.listen.addresses
     assert read.listen.port == where.federation.ports.gateway
-    [data] = where.federation.with_role(Role.DATA)
-    assert (read.ledger.host, read.ledger.address) == (where.federation.fqdn(data), data.address)
+    data = where.federation.with_role(Role.DATA)
+    assert read.ledger.hosts == tuple(where.federation.fqdn(node) for node in data)
+    assert read.ledger.addresses == tuple(node.address for node in data)
     inference = where.federation.with_role(Role.INFERENCE)
     assert [upstream.name for upstream in read.upstreams] == [node.name for node in inference]
     assert read.upstreams[0].models == (where.federation.inference.served_model_name,)

@@ -100,10 +100,11 @@ def test_the_real_nft_accepts_it_twice(federation: Federation, node: Node, tmp_p
     assert done.returncode == 0, done.stderr
 
 
-def test_a_worker_accepts_the_operators_ssh_and_metrics_only() -> None:
+def test_a_worker_accepts_the_operators_ssh_metrics_and_news_to_witness() -> None:
     lines = chain(rules(LAB, LAB.with_role(Role.WORKER)[0]), "input")
     ports = {int(found) for line in lines for found in re.findall(r"tcp dport (\d+)", line)}
-    assert ports == {22, LAB.ports.node_exporter, LAB.ports.federation_exporter}
+    named = LAB.ports
+    assert ports == {22, named.node_exporter, named.federation_exporter, named.witness}
 
 
 def test_without_name_servers_there_is_no_rule_for_them() -> None:

@@ -11,7 +11,7 @@ SMALLEST: dict[str, Any] = {
     "node": "node-a",
     "listen": {"addresses": ["127.0.0.1"]},
     "metrics": {"addresses": ["127.0.0.1"]},
-    "ledger": {"host": "db.example.internal"},
+    "ledger": {"hosts": ["db.example.internal"]},
     "upstreams": [{"name": "engine-a", "url": "https://engine-a:8000"}],
 }
 
@@ -33,7 +33,9 @@ def test_a_small_file_suffices() -> None:
         ({"upstreams": [{"name": "a", "url": "ftp://a"}]}, "https://HOST:PORT"),
         ({"upstreams": [{"name": "a b", "url": "https://a"}]}, "pattern"),
         ({"upstreams": [{"name": "a", "url": "https://a"}] * 2}, "two upstreams"),
-        ({"ledger": {"host": "db", "pool_min_connections": 9}}, "must not exceed"),
+        ({"ledger": {"hosts": ["db"], "pool_min_connections": 9}}, "must not exceed"),
+        ({"ledger": {"hosts": []}}, "at least 1 item"),
+        ({"ledger": {"hosts": ["a", "b"], "addresses": ["10.0.0.1"]}}, "as many as hosts"),
         ({"timeouts": {"body_read_seconds": 0}}, "greater than 0"),
         ({"secret": "x"}, "secret"),
     ],

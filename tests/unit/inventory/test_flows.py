@@ -27,12 +27,39 @@ def test_only_gateways_reach_the_engine_and_monitoring_reads_it() -> None:
         assert allowed(LAB, node.address, engine, LAB.ports.vllm) is may
 
 
-def test_only_gateways_and_the_operator_reach_the_database() -> None:
+def test_only_gateways_data_nodes_and_the_operator_reach_the_database() -> None:
     data = one(LAB, Role.DATA)
     for node in LAB.nodes:
-        assert allowed(LAB, node.address, data, LAB.ports.postgres) is node.has(Role.GATEWAY)
+        may = node.has(Role.GATEWAY) or node.has(Role.DATA)
+        assert allowed(LAB, node.address, data, LAB.ports.postgres) is may
     operator = LAB.network.operator_addresses[0]
     assert allowed(LAB, operator, data, LAB.ports.postgres)
+
+
+def test_etcd_is_the_data_nodes_alone_but_for_its_health() -> None:
+    data, ports = one(LAB, Role.DATA), LAB.ports
+    operator = LAB.network.operator_addresses[0]
+    for port in (ports.etcd_client, ports.etcd_peer):
+        for node in LAB.nodes:
+            assert allowed(LAB, node.address, data, port) is node.has(Role.DATA)
+        assert not allowed(LAB, operator, data, port)
+    assert allowed(LAB, operator, data, ports.etcd_metrics)
+    assert allowed(LAB, operator, data, ports.patroni)
+
+
+def test_a_node_backs_up_only_where_there_is_a_repository() -> None:
+    data = one(LAB, Role.DATA)
+    alone = LAB.model_copy(
+        update={
+            "nodes": tuple(
+                node.model_copy(
+                    update={"roles": tuple(r for r in node.roles if r is not Role.BACKUP)}
+                )
+                for node in LAB.nodes
+            )
+        }
+    )
+    assert not any(allowed(alone, node.address, data, LAB.ports.pgbackrest) for node in alone.nodes)
 
 
 def test_ssh_is_the_operators_alone() -> None:

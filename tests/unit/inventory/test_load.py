@@ -38,6 +38,9 @@ hardware = { memory_gib = 8 }
 """)
 
 DELETED = object()
+BOTH_BACKUP = {
+    name: {**node, "roles": [*node["roles"], "backup"]} for name, node in GOOD["nodes"].items()
+}
 
 
 def changed(place: str, value: object) -> dict[str, Any]:
@@ -94,7 +97,17 @@ REFUSED: dict[str, tuple[str, object, str, str]] = {
     ),
     "a role nobody knows": ("nodes.beta.roles", ["dta"], "nodes.beta.roles.0", "data"),
     "a role twice": ("nodes.beta.roles", ["data", "data"], "nodes.beta.roles", "once"),
-    "a second data node": ("nodes.alpha.roles", ["data"], "nodes.beta.roles", "alpha"),
+    "two data nodes": ("nodes.alpha.roles", ["data"], "nodes", "no majority"),
+    "a backup and its copy together": (
+        "nodes.beta.roles",
+        ["data", "backup", "offsite"],
+        "nodes",
+        "lost with it",
+    ),
+    "two repositories": ("nodes", BOTH_BACKUP, "nodes", "one node with the role backup"),
+    "a copy of nothing": ("nodes.alpha.roles", ["offsite"], "nodes", "to copy from"),
+    "a backup of nothing": ("nodes.beta.roles", ["backup"], "nodes", "to back up"),
+    "data on a Mac": ("nodes.beta.platform", "macos", "nodes.beta.roles", "no data on macOS"),
     "a node without roles": ("nodes.beta.roles", [], "nodes.beta.roles", "at least 1"),
     "roles as text": ("nodes.beta.roles", "data", "nodes.beta.roles", "tuple"),
     "memory in quotes": (

@@ -33,4 +33,4 @@ def test_a_mac_has_none() -> None:
 
 
 def test_every_role_with_a_daemon_is_in_the_table() -> None:
-    assert set(Role) - set(BY_ROLE) == {Role.WORKER, Role.OPERATOR}
+    assert set(Role) - set(BY_ROLE) == {Role.WORKER, Role.OPERATOR, Role.BACKUP, Role.OFFSITE}
