@@ -12,6 +12,7 @@ TrustError
 ├── CertificateUnreadable   bytes that are no certificate
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
 ├── InvalidPepper           the pepper's text is not what it must be
+├── SignatureRefused        a request that is not signed as it must be
 └── CustodyError            shares, wrapped keys and envelopes
     ├── ShareUnreadable     printed text that is no share; names the line
     ├── ShareRefused        two shares that do not open a key; names the pair
@@ -68,6 +69,10 @@ class InvalidApiKey(TrustError):
 
 class InvalidPepper(TrustError):
     """A pepper of the wrong shape. The text itself is never in the message."""
+
+
+class SignatureRefused(TrustError):
+    """A request whose signature is missing, malformed, of another time, or of nobody we know."""
 
 
 class CustodyError(TrustError):
