@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-from gateway.auth import Gate
 from gateway.errors import (
     ClientGone,
     InternalError,
@@ -24,7 +23,8 @@ from gateway.errors import (
 from gateway.exchange import CLIENT_GONE_STATUS, Exchange, Receive, Scope, Send
 from gateway.metrics import GatewayMetrics
 from gateway.relay import Relay
-from gateway.request import check_content, parse_call
+from gateway.request import authorization, check_content, parse_call
+from gateway.seams import Gate, Principal
 from gateway.settings import Limits, Timeouts
 from gateway.upstreams import Upstreams
 
@@ -32,6 +32,7 @@ logger = logging.getLogger("gateway.requests")
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Handler = Callable[[Exchange], Awaitable[None]]
+INFERENCE = "inference"
 CONTROL_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json"})
 
 
@@ -90,18 +91,25 @@ class Gateway:
             self._account(exchange, route)
 
     async def _chat(self, exchange: Exchange) -> None:
-        verifier = await self._gate.admit(exchange.headers, exchange.client)
+        principal = await self._admitted(exchange)
         check_content(exchange.headers)
         call = parse_call(await exchange.read_body())
-        if not verifier.may_use(call.model):
+        if not principal.may_use(call.model):
             raise NotPermitted("This API key may not use this model.", param="model")
         engine = self._upstreams.choose(call.model)
-        await self._relay.run(exchange, verifier, call, engine)
+        await self._relay.run(exchange, principal, call, engine)
 
     async def _models(self, exchange: Exchange) -> None:
-        verifier = await self._gate.admit(exchange.headers, exchange.client)
-        listing = {"object": "list", "data": self._upstreams.models(verifier)}
+        principal = await self._admitted(exchange)
+        listing = {"object": "list", "data": self._upstreams.models(principal)}
         await exchange.send_whole(200, orjson.dumps(listing))
+
+    async def _admitted(self, exchange: Exchange) -> Principal:
+        shown = authorization(exchange.headers)
+        principal = await self._gate.authenticate(shown, exchange.client)
+        if INFERENCE not in principal.scopes:
+            raise NotPermitted(f"This API key lacks the scope {INFERENCE!r}.", code="missing_scope")
+        return principal
 
     async def _nothing(self, _exchange: Exchange) -> None:
         raise NotFound("There is nothing here.", code="unknown_url")

@@ -10,13 +10,15 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from gateway.errors import LedgerAway
 from gateway.ledger_client import Ledger
 from gateway.metrics import GatewayMetrics
+from gateway.seams import Ending, Intent
 from ledger.errors import Conflict, LedgerError, OutcomeUnknown, Unavailable
-from ledger.requests import RequestIntent, RequestOutcome
+from ledger.requests import Outcome, RequestIntent, RequestOutcome
 
 logger = logging.getLogger("gateway.audit")
 
@@ -35,40 +37,46 @@ class _Deferred:
     certain: bool
 
 
-class Audit:
-    """Writes intents and outcomes, insisting where that is safe."""
+class LedgerAudit:
+    """Writes intents and outcomes, insisting where that is safe (seams.Audit)."""
 
-    def __init__(self, ledger: Ledger, metrics: GatewayMetrics) -> None:
-        self._ledger, self._metrics = ledger, metrics
+    def __init__(
+        self, ledger: Ledger, metrics: GatewayMetrics, clock: Callable[[], datetime]
+    ) -> None:
+        self._ledger, self._metrics, self._clock = ledger, metrics, clock
         self._deferred: deque[_Deferred] = deque()
 
-    async def open(self, intent: RequestIntent, refused: Callable[[], RequestOutcome]) -> None:
-        """Write the intent; raises LedgerAway, and then nothing may be relayed.
-
-        `refused` is how the row ends if it turns out later that it was written after all.
-        """
+    async def open(self, intent: Intent) -> None:
+        """See seams.Audit; if it turns out later that it was written after all, it is closed."""
+        row = RequestIntent(
+            intent.id, intent.key_id, intent.node, intent.model, intent.stream, intent.started_at
+        )
         try:
-            await _insist(lambda: self._ledger.open_request(intent), INTENT_PAUSES)
+            await _insist(lambda: self._ledger.open_request(row), INTENT_PAUSES)
         except LedgerError as error:
             self._failed("intent", intent.id, error)
             if isinstance(error, OutcomeUnknown):
-                self._keep(_Deferred(intent.id, refused(), certain=False))
+                self._keep(_Deferred(intent.id, self._refused(intent), certain=False))
             raise LedgerAway from error
 
-    async def complete(self, request_id: UUID, outcome: RequestOutcome) -> None:
-        """Write the outcome; raises LedgerAway, and then the answer must not end as if whole."""
+    async def complete(self, intent: Intent, ending: Ending) -> None:
+        """See seams.Audit."""
+        outcome = _row(ending)
         try:
-            await _insist(
-                lambda: self._ledger.complete_request(request_id, outcome), OUTCOME_PAUSES
-            )
+            await _insist(lambda: self._ledger.complete_request(intent.id, outcome), OUTCOME_PAUSES)
         except LedgerError as error:
-            self._failed("outcome", request_id, error)
+            self._failed("outcome", intent.id, error)
             raise LedgerAway from error
         self._metrics.outcomes.labels(outcome.outcome.value).inc()
 
-    def defer(self, request_id: UUID, outcome: RequestOutcome) -> None:
-        """Keep an outcome until the ledger is back; the oldest is given up beyond the bound."""
-        self._keep(_Deferred(request_id, outcome, certain=True))
+    def defer(self, intent: Intent, ending: Ending) -> None:
+        """See seams.Audit; the oldest is given up beyond the bound."""
+        self._keep(_Deferred(intent.id, _row(ending), certain=True))
+
+    def _refused(self, intent: Intent) -> RequestOutcome:
+        now = self._clock()
+        waited = round((now - intent.started_at).total_seconds() * 1000)
+        return RequestOutcome(Outcome.REFUSED, now, max(0, waited), LedgerAway.status)
 
     def _keep(self, deferred: "_Deferred") -> None:
         if len(self._deferred) >= MAX_DEFERRED:
@@ -102,6 +110,10 @@ class Audit:
             "audit write failed",
             extra={"step": step, "audit_id": str(request_id), "why": type(error).__name__},
         )
+
+
+def _row(ending: Ending) -> RequestOutcome:
+    return RequestOutcome(*ending[:7])
 
 
 async def _insist(write: Callable[[], Awaitable[None]], pauses: Sequence[float]) -> None:

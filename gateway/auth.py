@@ -10,9 +10,10 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Protocol
 
-from gateway.errors import LedgerAway, NotAuthenticated, NotPermitted
+from gateway.errors import LedgerAway, NotAuthenticated
 from gateway.metrics import GatewayMetrics
-from gateway.request import Headers, bearer
+from gateway.request import bearer
+from gateway.seams import DEFAULT_TENANT, Principal
 from ledger.errors import LedgerError
 from ledger.keys import Verifier
 from trust import apikeys
@@ -21,7 +22,6 @@ from trust.errors import InvalidApiKey
 
 logger = logging.getLogger("gateway.auth")
 
-INFERENCE = "inference"
 NO_DIGEST = bytes(32)
 
 
@@ -33,8 +33,8 @@ class KeyBook(Protocol):
         ...
 
 
-class Gate:
-    """Turns a request's headers into the key they prove, or refuses."""
+class LedgerGate:
+    """Turns a request's `Authorization` into whom the key speaks for, or refuses (seams.Gate)."""
 
     def __init__(
         self,
@@ -46,19 +46,10 @@ class Gate:
         self._keys, self._pepper = keys, pepper
         self._metrics, self._clock = metrics, clock
 
-    async def admit(self, headers: Headers, client: str | None, scope: str = INFERENCE) -> Verifier:
-        """The key of this request, which works and has `scope`.
-
-        Raises NotAuthenticated, NotPermitted, or LedgerAway when nobody can be checked.
-        """
-        verifier = await self._authenticate(tuple(headers), client)
-        if scope not in verifier.scopes:
-            raise NotPermitted(f"This API key lacks the scope {scope!r}.", code="missing_scope")
-        return verifier
-
-    async def _authenticate(self, headers: Headers, client: str | None) -> Verifier:
+    async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
+        """See seams.Gate."""
         try:
-            text = bearer(headers)
+            text = bearer(authorization)
         except NotAuthenticated:
             raise self._refusal("missing", client) from None
         try:
@@ -73,7 +64,7 @@ class Gate:
         wrong = self._wrong(key, verifier)
         if verifier is None or wrong:
             raise self._refusal(wrong or "unknown", client, key.id)
-        return verifier
+        return Principal(verifier.id, DEFAULT_TENANT, verifier.scopes, verifier.models)
 
     def _wrong(self, key: ApiKey, verifier: Verifier | None) -> str | None:
         stored = NO_DIGEST if verifier is None else verifier.digest

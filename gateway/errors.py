@@ -11,6 +11,7 @@ GatewayError
 │   ├── BodyTimeout             408  the body came too slowly
 │   ├── BodyTooLarge            413
 │   ├── NotJson                 415  another content type or encoding
+│   ├── Limited                 429  a limit of the key or its tenant; it cost nothing
 │   ├── Stopping                503  cut short by this gateway's end
 │   ├── LedgerAway              503  keys or the audit cannot be had now
 │   └── UpstreamError                what an engine did wrong
@@ -106,6 +107,19 @@ class NotJson(Refused):
     """A content type or encoding that this interface does not take."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
+
+
+class Limited(Refused):
+    """A limit is reached. `retry_after_seconds` None: no time will help (a spent budget may)."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: int | None, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        if retry_after_seconds is not None:
+            self.headers = MappingProxyType({"retry-after": str(retry_after_seconds)})
 
 
 class UpstreamError(Refused):

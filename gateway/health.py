@@ -7,7 +7,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.audit import Audit
+from gateway.audit import LedgerAudit
 from gateway.ledger_client import WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.upstreams import Upstreams
@@ -20,7 +20,7 @@ class Health:
 
     ledger: WatchedLedger
     upstreams: Upstreams
-    audit: Audit
+    audit: LedgerAudit
     metrics: GatewayMetrics
     interval_seconds: float
     draining: bool = False

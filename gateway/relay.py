@@ -8,14 +8,12 @@ without `[DONE]`, this gateway is stopped) the row is completed with what is kno
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from gateway.audit import Audit
 from gateway.errors import (
     ClientGone,
-    LedgerAway,
     Refused,
     UpstreamError,
     UpstreamFailed,
@@ -24,14 +22,17 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.metrics import GatewayMetrics
 from gateway.request import Call
+from gateway.seams import Admission, Audit, Ending, Intent, Principal
 from gateway.settings import Limits
 from gateway.transport import Transport
 from gateway.upstreams import Engine
 from gateway.usage import StreamReader, Usage, read_answer
-from ledger.keys import Verifier
-from ledger.requests import Outcome, RequestIntent, RequestOutcome
+from ledger.requests import Outcome
 
 logger = logging.getLogger("gateway.relay")
+
+# What a token is worth on average in JSON, for reserving before the engine has counted.
+BYTES_A_TOKEN = 4
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Progress:
 
     usage: Usage = field(default_factory=Usage)
     first_byte_ms: int | None = None
+    asked: bool = False
     recorded: bool = False
 
 
@@ -51,28 +53,41 @@ class Relay:
         node: str,
         transport: Transport,
         audit: Audit,
+        admission: Admission,
         metrics: GatewayMetrics,
         limits: Limits,
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],
     ) -> None:
-        self._node, self._transport, self._audit = node, transport, audit
+        self._node, self._transport = node, transport
+        self._audit, self._admission = audit, admission
         self._metrics, self._limits = metrics, limits
         self._clock, self._new_id = clock, new_id
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def run(self, exchange: Exchange, verifier: Verifier, call: Call, engine: Engine) -> None:
+    async def run(
+        self, exchange: Exchange, principal: Principal, call: Call, engine: Engine
+    ) -> None:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
-        intent = RequestIntent(
-            self._new_id(), verifier.id, self._node, call.model, call.stream, self._clock()
-        )
+        estimate = len(call.body) // BYTES_A_TOKEN
+        reservation = await self._admission.admit(principal, call.model, estimate, call.max_tokens)
         progress = Progress()
-        await self._audit.open(
-            intent,
-            lambda: RequestOutcome(
-                Outcome.REFUSED, self._clock(), _milliseconds(exchange), LedgerAway.status
-            ),
-        )
+        try:
+            await self._relay(exchange, principal, call, engine, progress)
+        finally:
+            reservation.settle(progress.usage if progress.asked else None)
+            self._count_tokens(engine, progress.usage)
+
+    async def _relay(
+        self,
+        exchange: Exchange,
+        principal: Principal,
+        call: Call,
+        engine: Engine,
+        progress: Progress,
+    ) -> None:
+        intent = self._intent(exchange, principal, call)
+        await self._audit.open(intent)
         serve = self._stream if call.stream else self._whole
         try:
             await exchange.unless_gone(serve(exchange, intent, call, engine, progress))
@@ -81,8 +96,20 @@ class Relay:
             if not progress.recorded:
                 await self._record_failure(exchange, intent, progress, error)
             raise
-        finally:
-            self._count_tokens(engine, progress.usage)
+
+    def _intent(self, exchange: Exchange, principal: Principal, call: Call) -> Intent:
+        return Intent(
+            self._new_id(),
+            principal.key_id,
+            principal.tenant,
+            self._node,
+            "chat_completions",
+            call.model,
+            call.stream,
+            self._clock(),
+            exchange.request_id,
+            None if exchange.traceparent is None else exchange.traceparent[3:35],
+        )
 
     async def settle(self) -> None:
         """Wait for outcomes that are still being written (after the last request, at the end)."""
@@ -92,11 +119,12 @@ class Relay:
     async def _whole(
         self,
         exchange: Exchange,
-        intent: RequestIntent,
+        intent: Intent,
         call: Call,
         engine: Engine,
         progress: Progress,
     ) -> None:
+        progress.asked = True
         answer = await self._transport.post(engine.chat_url, call.body, _headers(exchange))
         progress.first_byte_ms = _milliseconds(exchange)
         progress.usage = read_answer(answer.body)
@@ -106,13 +134,14 @@ class Relay:
     async def _stream(
         self,
         exchange: Exchange,
-        intent: RequestIntent,
+        intent: Intent,
         call: Call,
         engine: Engine,
         progress: Progress,
     ) -> None:
         reader = StreamReader(self._limits.max_event_bytes)
         headers = _headers(exchange)
+        progress.asked = True
         async with self._transport.stream(engine.chat_url, call.body, headers) as stream:
             pending = b""
             while not reader.done and (chunk := await stream.read()):
@@ -142,13 +171,13 @@ class Relay:
     async def _record(
         self,
         exchange: Exchange,
-        intent: RequestIntent,
+        intent: Intent,
         progress: Progress,
         outcome: Outcome,
         status: int | None,
     ) -> None:
         """Complete the row; raises LedgerAway, with the row's end kept for later."""
-        made = RequestOutcome(
+        made = Ending(
             outcome,
             self._clock(),
             _milliseconds(exchange),
@@ -159,32 +188,30 @@ class Relay:
         )
         progress.recorded = True
         # Not cancelled with us: a client that leaves, or a stop, must not tear the write in two.
-        writing = asyncio.create_task(self._complete(intent.id, made, exchange.status))
+        writing = asyncio.create_task(self._complete(intent, made, exchange.status))
         self._closing.add(writing)
         writing.add_done_callback(self._closing.discard)
         await asyncio.shield(writing)
 
-    async def _complete(self, request_id: UUID, outcome: RequestOutcome, sent: int | None) -> None:
+    async def _complete(self, intent: Intent, ending: Ending, sent: int | None) -> None:
         try:
-            await self._audit.complete(request_id, outcome)
-        except LedgerAway:
-            if outcome.outcome is Outcome.ANSWERED:
+            await self._audit.complete(intent, ending)
+        except Refused as refusal:
+            if ending.outcome is Outcome.ANSWERED:
                 # The client will not get the end of its answer: say what it does get.
-                outcome = replace(
-                    outcome, outcome=Outcome.REFUSED, status=sent or LedgerAway.status
-                )
-            self._audit.defer(request_id, outcome)
+                ending = ending._replace(outcome=Outcome.REFUSED, status=sent or refusal.status)
+            self._audit.defer(intent, ending)
             raise
 
     async def _record_failure(
-        self, exchange: Exchange, intent: RequestIntent, progress: Progress, error: BaseException
+        self, exchange: Exchange, intent: Intent, progress: Progress, error: BaseException
     ) -> None:
         status = exchange.status
         if status is None and isinstance(error, Refused):
             status = error.status
         try:
             await self._record(exchange, intent, progress, outcome_of(error), status)
-        except LedgerAway:
+        except Refused:
             logger.warning("outcome waits for the ledger", extra={"audit_id": str(intent.id)})
 
     def _count(self, engine: Engine, error: BaseException) -> None:

@@ -30,6 +30,7 @@ class Call:
     model: str
     stream: bool
     body: bytes
+    max_tokens: int | None = None
 
 
 def only(headers: Headers, name: bytes) -> bytes | None:
@@ -56,12 +57,17 @@ def traceparent(headers: Headers) -> str | None:
     return None
 
 
-def bearer(headers: Headers) -> str:
-    """The text after `Bearer`; raises NotAuthenticated when there is none that could be a key."""
+def authorization(headers: Headers) -> bytes | None:
+    """The value of the `Authorization` header; None without one, and for several."""
     values = [value for key, value in headers if key == b"authorization"]
-    if len(values) != 1 or len(values[0]) > MAX_AUTHORIZATION_BYTES:
+    return values[0] if len(values) == 1 else None
+
+
+def bearer(value: bytes | None) -> str:
+    """The text after `Bearer`; raises NotAuthenticated when there is none that could be a key."""
+    if value is None or len(value) > MAX_AUTHORIZATION_BYTES:
         raise NotAuthenticated
-    scheme, _, token = values[0].partition(b" ")
+    scheme, _, token = value.partition(b" ")
     if scheme.lower() != b"bearer":
         raise NotAuthenticated
     try:
@@ -103,4 +109,13 @@ def parse_call(body: bytes) -> Call:
     stream = value.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("'stream' must be a boolean.", param="stream", code="invalid_type")
-    return Call(model, bool(stream), body)
+    return Call(model, bool(stream), body, _max_tokens(value))
+
+
+def _max_tokens(value: dict[str, Any]) -> int | None:
+    """The client's bound on the answer; what is no bound is the engine's to refuse."""
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        bound = value.get(name)
+        if isinstance(bound, int) and not isinstance(bound, bool) and bound > 0:
+            return bound
+    return None

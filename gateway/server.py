@@ -20,9 +20,10 @@ from typing import Any
 
 import uvicorn
 
+from gateway.admission import Unlimited
 from gateway.app import Gateway
-from gateway.audit import Audit
-from gateway.auth import Gate
+from gateway.audit import LedgerAudit
+from gateway.auth import LedgerGate
 from gateway.control import control_app
 from gateway.health import Health
 from gateway.ledger_client import PooledLedger, WatchedLedger
@@ -93,16 +94,18 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     )
     step = settings.ledger.acquire_timeout_seconds + settings.ledger.statement_timeout_seconds
     ledger = WatchedLedger(PooledLedger(connections, step), metrics)
-    audit = Audit(ledger, metrics)
+    audit = LedgerAudit(ledger, metrics, utc_now)
     context = client_context(material.authority, material.certificate, material.key)
     transport = Transport.open(context, settings.timeouts, settings.limits)
     upstreams = Upstreams(
         settings.upstreams, transport, metrics, settings.timeouts.upstream_health_seconds
     )
     health = Health(ledger, upstreams, audit, metrics, settings.health_interval_seconds)
-    relay = Relay(settings.node, transport, audit, metrics, settings.limits, utc_now, new_id)
+    relay = Relay(
+        settings.node, transport, audit, Unlimited(), metrics, settings.limits, utc_now, new_id
+    )
     app = Gateway(
-        Gate(ledger, material.pepper, metrics, utc_now),
+        LedgerGate(ledger, material.pepper, metrics, utc_now),
         relay,
         upstreams,
         control_app(health, settings.node),

@@ -14,9 +14,9 @@ import orjson
 
 from gateway.errors import NotFound, UpstreamError, UpstreamFailed
 from gateway.metrics import GatewayMetrics
+from gateway.seams import Principal
 from gateway.settings import Upstream
 from gateway.transport import Transport
-from ledger.keys import Verifier
 
 logger = logging.getLogger("gateway.upstreams")
 
@@ -79,12 +79,12 @@ class Upstreams:
             )
         return next((engine for engine in serving if engine.up), serving[0])
 
-    def models(self, verifier: Verifier) -> list[dict[str, Any]]:
+    def models(self, principal: Principal) -> list[dict[str, Any]]:
         """What engines that are up list, as far as the key may use it; each model once."""
         found: dict[str, dict[str, Any]] = {}
         for engine in self.engines:
             for name, entry in engine.listed.items():
-                if engine.up and engine.serves(name) and verifier.may_use(name):
+                if engine.up and engine.serves(name) and principal.may_use(name):
                     found.setdefault(name, entry)
         return list(found.values())
 

@@ -7,18 +7,25 @@ from uuid import UUID
 import pytest
 
 from gateway import audit as module
-from gateway.audit import Audit
+from gateway.audit import LedgerAudit
 from gateway.errors import LedgerAway
 from gateway.ledger_client import WatchedLedger
 from gateway.metrics import GatewayMetrics
+from gateway.seams import Ending, Intent
 from ledger.errors import Conflict, LedgerError, OutcomeUnknown, Rejected, Unavailable
 from ledger.requests import Outcome, RequestIntent, RequestOutcome
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = UUID(int=7)
-INTENT = RequestIntent(ID, "k", "node", "model", False, NOW)
+ROW = RequestIntent(ID, "k", "node", "model", False, NOW)
+ENDING = Ending(Outcome.ANSWERED, NOW, 5, 200)
 OUTCOME = RequestOutcome(Outcome.ANSWERED, NOW, 5, 200)
-REFUSED = RequestOutcome(Outcome.REFUSED, NOW, 5, 503)
+REFUSED = RequestOutcome(Outcome.REFUSED, NOW, 0, 503)
+
+
+def intent(number: int = 7) -> Intent:
+    route = "chat_completions"
+    return Intent(UUID(int=number), "k", "t", "node", route, "model", False, NOW, "r", None)
 
 
 class Book:
@@ -55,24 +62,24 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OUTCOME_PAUSES", (0, 0, 0, 0))
 
 
-def made(book: Any) -> tuple[Audit, GatewayMetrics]:
+def made(book: Any) -> tuple[LedgerAudit, GatewayMetrics]:
     metrics = GatewayMetrics(())
-    return Audit(book, metrics), metrics
+    return LedgerAudit(book, metrics, lambda: NOW), metrics
 
 
 async def test_a_write_whose_answer_was_lost_is_repeated() -> None:
     book = Book(OutcomeUnknown("?"), None, Unavailable("!"), OutcomeUnknown("?"))
     audit, _ = made(book)
-    await audit.open(INTENT, lambda: REFUSED)
-    await audit.complete(ID, OUTCOME)
-    assert (book.opened, book.completed) == ([INTENT], [(ID, OUTCOME)])
+    await audit.open(intent())
+    await audit.complete(intent(), ENDING)
+    assert (book.opened, book.completed) == ([ROW], [(ID, OUTCOME)])
 
 
 async def test_an_intent_that_may_have_been_written_is_closed_later() -> None:
     book = Book(OutcomeUnknown("?"), Unavailable("gone"), Unavailable("gone"))
     audit, _ = made(book)
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT, lambda: REFUSED)
+        await audit.open(intent())
     await audit.flush()
     assert book.completed == [(ID, REFUSED)]
 
@@ -81,7 +88,7 @@ async def test_an_intent_that_was_never_written_leaves_nothing_behind() -> None:
     book = Book(OutcomeUnknown("?"), Unavailable("gone"), Unavailable("gone"), Rejected("no row"))
     audit, metrics = made(book)
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT, lambda: REFUSED)
+        await audit.open(intent())
     await audit.flush()
     assert book.completed == []
     assert metrics.registry.get_sample_value("gateway_audit_deferred") == 0
@@ -95,7 +102,7 @@ async def test_a_refused_row_is_not_repeated() -> None:
     book = Book(Rejected("no"))
     audit, metrics = made(book)
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT, lambda: REFUSED)
+        await audit.open(intent())
     assert not book.opened
     assert (
         metrics.registry.get_sample_value("gateway_audit_failures_total", {"step": "intent"}) == 1
@@ -105,16 +112,16 @@ async def test_a_refused_row_is_not_repeated() -> None:
 async def test_an_away_ledger_is_given_up_after_a_while() -> None:
     audit, _ = made(Book(*[Unavailable("gone")] * 20))
     with pytest.raises(LedgerAway):
-        await audit.open(INTENT, lambda: REFUSED)
+        await audit.open(intent())
     with pytest.raises(LedgerAway):
-        await audit.complete(ID, OUTCOME)
+        await audit.complete(intent(), ENDING)
 
 
 async def test_deferred_outcomes_are_written_in_order_when_the_ledger_is_back() -> None:
     book = Book(Unavailable("gone"))
     audit, metrics = made(book)
     for number in range(3):
-        audit.defer(UUID(int=number), OUTCOME)
+        audit.defer(intent(number), ENDING)
     with pytest.raises(Unavailable):
         await audit.flush()
     assert metrics.registry.get_sample_value("gateway_audit_deferred") == 3
@@ -127,7 +134,7 @@ async def test_a_deferred_outcome_that_happened_after_all_is_let_go() -> None:
     book = Book(Conflict("done"), Rejected("never opened"))
     audit, _ = made(book)
     for number in range(3):
-        audit.defer(UUID(int=number), OUTCOME)
+        audit.defer(intent(number), ENDING)
     await audit.flush()
     assert [request_id.int for request_id, _ in book.completed] == [2]
 
@@ -137,7 +144,7 @@ async def test_what_is_deferred_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     book = Book()
     audit, _ = made(book)
     for number in range(5):
-        audit.defer(UUID(int=number), OUTCOME)
+        audit.defer(intent(number), ENDING)
     await audit.flush()
     assert [request_id.int for request_id, _ in book.completed] == [3, 4]
 
@@ -146,12 +153,12 @@ async def test_a_ledger_known_to_be_away_is_asked_by_pings_only() -> None:
     book = Book(None, Unavailable("gone"))
     watched = WatchedLedger(book, GatewayMetrics(()))  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
-        await watched.open_request(INTENT)
+        await watched.open_request(ROW)
     await watched.ping()
     assert watched.up
     with pytest.raises(Unavailable):
-        await watched.open_request(INTENT)
+        await watched.open_request(ROW)
     assert not watched.up and watched.suspect.is_set()
     await watched.ping()
-    await watched.open_request(INTENT)
-    assert book.opened == [INTENT]
+    await watched.open_request(ROW)
+    assert book.opened == [ROW]

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
-from gateway.request import Call, bearer, check_content, parse_call, request_id, traceparent
+from gateway.request import (
+    Call,
+    authorization,
+    bearer,
+    check_content,
+    parse_call,
+    request_id,
+    traceparent,
+)
 
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
@@ -85,15 +93,18 @@ def test_only_a_valid_traceparent_goes_on(value: str, valid: bool) -> None:
 )
 def test_what_cannot_be_a_key_is_not_looked_up(value: bytes) -> None:
     if value == b"Bearer":
-        assert bearer([(b"authorization", value)]) == ""
+        assert bearer(value) == ""
         return
     with pytest.raises(NotAuthenticated):
-        bearer([(b"authorization", value)])
+        bearer(value)
 
 
 def test_two_authorizations_are_none() -> None:
+    one = (b"authorization", b"Bearer a")
+    assert authorization([one]) == b"Bearer a"
+    assert authorization([one, one]) is authorization([]) is None
     with pytest.raises(NotAuthenticated):
-        bearer([(b"authorization", b"Bearer a"), (b"authorization", b"Bearer a")])
+        bearer(None)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from gateway.errors import NotFound, UpstreamFailed
 from gateway.metrics import GatewayMetrics
+from gateway.seams import Principal
 from gateway.settings import Upstream
 from gateway.upstreams import Upstreams, read_listing
-from ledger.keys import Verifier
 
 LISTING = b'{"object":"list","data":[{"id":"a","object":"model","root":"/disk"},{"id":"b"}]}'
 
@@ -36,8 +36,8 @@ def made(answers: dict[str, bytes], *configs: Upstream) -> Upstreams:
     return Upstreams(configs, transport, metrics, 1.0)
 
 
-def key(models: frozenset[str] | None) -> Verifier:
-    return Verifier("k", "n", bytes(32), 1, frozenset({"inference"}), models, None, None)
+def key(models: frozenset[str] | None) -> Principal:
+    return Principal("k", "t", frozenset({"inference"}), models)
 
 
 async def test_the_first_engine_that_is_up_is_chosen() -> None:
