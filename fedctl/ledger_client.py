@@ -14,7 +14,8 @@ from typing import TypeVar
 from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import events, keys
+from ledger import keys
+from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Unavailable
 from ledger.event import Event
@@ -66,12 +67,9 @@ class Ledger:
 
     def record(self, wanted: Sequence[Event]) -> None:
         """Append events; those that are there already stay as they are."""
-
-        async def append(connection: Connection) -> None:
-            for event in wanted:
-                await events.append(connection, event)
-
-        self._with(append)
+        settings = self._settings()
+        work = append(settings, wanted, give_up_seconds=STATEMENT_SECONDS, wait_for_server=False)
+        asyncio.run(work)
 
     def _with(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         settings = self._settings()

@@ -16,11 +16,12 @@ def hba(
     gateways: Sequence[IPv4Address],
     operators: Sequence[IPv4Address],
     local: Mapping[str, str],
+    members: Sequence[IPv4Address] = (),
 ) -> str:
     """`pg_hba.conf`: first match wins, and the last lines refuse everybody.
 
     `local` maps operating system users to the role each may take over the local socket; `postgres`
-    is always itself there.
+    is always itself there. `members` are the data nodes: each may sequence.
     """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append(_line("local", "all", "postgres", "", "peer map=machine"))
@@ -28,7 +29,11 @@ def hba(
         _line("local", DATABASE, role, "", "peer map=machine")
         for role in sorted(set(local.values()))
     ]
-    for role, addresses in (("fed_gateway", gateways), ("fed_operator", operators)):
+    for role, addresses in (
+        ("fed_gateway", gateways),
+        ("fed_operator", operators),
+        ("fed_sequencer", members),
+    ):
         lines += [
             _line("hostssl", DATABASE, role, f"{address}/32", "cert map=federation")
             for address in addresses
@@ -38,13 +43,14 @@ def hba(
     return "\n".join(lines) + "\n"
 
 
-def ident(gateways: Sequence[str], local: Mapping[str, str]) -> str:
-    """`pg_ident.conf`: `gateways` are node names, the common names of their certificates."""
+def ident(gateways: Sequence[str], local: Mapping[str, str], members: Sequence[str] = ()) -> str:
+    """`pg_ident.conf`: `gateways` and `members` are node names, as certificates say them."""
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append("# map, operating system user or certificate's common name, database role")
     lines.append("machine postgres postgres")
     lines += [f"machine {user} {role}" for user, role in sorted(local.items())]
     lines += [f"federation {name} fed_gateway" for name in gateways]
+    lines += [f"federation {name} fed_sequencer" for name in members]
     lines.append(f"federation {OPERATOR} fed_operator")
     return "\n".join(lines) + "\n"
 

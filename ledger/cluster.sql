@@ -4,10 +4,11 @@
 --   fedledger     owns the schema and runs migrations; local socket only (peer)
 --   fed_gateway   reads keys, writes audit rows; client certificate of a gateway node
 --   fed_operator  issues and revokes keys, appends events, reads all; the operator's certificate
+--   fed_sequencer numbers events and signs the log's head; client certificate of a data node
 --   fed_metrics   reads statistics; local socket only (peer)
 
 SELECT format('CREATE ROLE %I LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION', wanted)
-FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator']) AS wanted
+FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer']) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
 \gexec
 
@@ -26,6 +27,8 @@ FROM (VALUES
     ('fed_gateway', 'idle_in_transaction_session_timeout = ''10s'''),
     ('fed_operator', 'statement_timeout = ''30s'''),
     ('fed_operator', 'idle_in_transaction_session_timeout = ''60s'''),
+    ('fed_sequencer', 'statement_timeout = ''30s'''),
+    ('fed_sequencer', 'idle_in_transaction_session_timeout = ''10s'''),
     ('fed_metrics', 'statement_timeout = ''5s''')
 ) AS wanted (role, setting)
 WHERE NOT EXISTS (
@@ -50,7 +53,7 @@ WHERE has_database_privilege('public', 'federation', 'CONNECT')
 \gexec
 
 SELECT format('GRANT CONNECT ON DATABASE federation TO %I', wanted)
-FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_metrics']) AS wanted
+FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_metrics']) AS wanted
 WHERE NOT has_database_privilege(wanted, 'federation', 'CONNECT')
 \gexec
 

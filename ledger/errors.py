@@ -8,6 +8,10 @@ LedgerError
 │   └── Conflict         the same id was written before with other content
 ├── UnknownKey           no API key has this id
 ├── EventInvalid         not an event the ledger can hold (before any server was asked)
+├── NoteInvalid          no signed note, or signed by nobody we know
+├── ProofInvalid         a Merkle proof that does not prove what it should
+├── Superseded           another sequencer has moved the log on
+├── LogBroken            what is stored of the log contradicts itself or what was signed
 └── MigrationError
     ├── MigrationsBroken     the files are no gapless sequence of pairs
     ├── MigrationTampered    a file that was applied has changed since
@@ -49,6 +53,22 @@ class UnknownKey(LedgerError):
 
 class EventInvalid(LedgerError):
     """A value that cannot be an event; the text says which field and why."""
+
+
+class NoteInvalid(LedgerError):
+    """Not a signed note, key or checkpoint as C2SP writes them, or not signed as it should be."""
+
+
+class ProofInvalid(LedgerError):
+    """The proof does not lead from what it is about to the root it is for."""
+
+
+class Superseded(LedgerError):
+    """The log is no longer where this sequencer left it: somebody else is at work."""
+
+
+class LogBroken(LedgerError):
+    """Stored rows, tiles, frontier and signed heads do not belong together; the text says where."""
 
 
 class MigrationError(LedgerError):

@@ -95,16 +95,77 @@ SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, statu
        completion_tokens, first_byte_ms, duration_ms
 FROM ledger.requests ORDER BY started_at DESC, id DESC LIMIT %(limit)s
 
--- name: event_append
--- Add one event by its bytes.
-SELECT ledger.append_event(%(body)s) AS new
+-- name: events_append
+-- Add events by their bytes; how many are new.
+SELECT ledger.append_events(%(bodies)s) AS new
 
 -- name: event_show
--- One event's bytes.
-SELECT body FROM ledger.events WHERE id = %(id)s
+-- One event's bytes, numbered or still waiting.
+SELECT body FROM ledger.log WHERE id = %(id)s
+UNION ALL
+SELECT body FROM ledger.inbox WHERE id = %(id)s
 
 -- name: event_list
 -- The latest events' bytes, newest first, of one kind or (null) of all.
-SELECT body FROM ledger.events
-WHERE %(kind)s::text IS NULL OR kind = %(kind)s
-ORDER BY arrival DESC LIMIT %(limit)s
+(SELECT body, 1 AS stage, arrival AS place FROM ledger.inbox
+ WHERE %(kind)s::text IS NULL OR kind = %(kind)s ORDER BY arrival DESC LIMIT %(limit)s)
+UNION ALL
+(SELECT body, 0, seq FROM ledger.log
+ WHERE %(kind)s::text IS NULL OR kind = %(kind)s ORDER BY seq DESC LIMIT %(limit)s)
+ORDER BY stage DESC, place DESC LIMIT %(limit)s
+
+-- name: log_state
+-- Where the log ends.
+SELECT size, frontier, root FROM ledger.log_state
+
+-- name: tiles_read
+-- Tiles by level and index.
+SELECT t.level, t.index, t.hashes
+FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[]) AS w (level, index)
+JOIN ledger.tiles AS t ON t.level = w.level AND t.index = w.index
+
+-- name: checkpoint_latest
+-- The signed head of the largest tree, of all or of those up to a size.
+SELECT size, root, note, signed_at FROM ledger.checkpoints
+WHERE %(at_most)s::bigint IS NULL OR size <= %(at_most)s
+ORDER BY size DESC LIMIT 1
+
+-- name: cosignatures_of
+-- What witnesses signed of one checkpoint.
+SELECT line FROM ledger.cosignatures WHERE size = %(size)s ORDER BY witness
+
+-- name: log_tail
+-- The events from a number on: those of the last tile.
+SELECT seq, body FROM ledger.log WHERE seq >= %(first)s ORDER BY seq LIMIT 257
+
+-- name: sequencer_claim
+-- The lock of the one active sequencer; released with the session.
+SELECT pg_try_advisory_lock(7310579601823045) AS claimed
+
+-- name: sequence_batch
+-- Number waiting events.
+SELECT leaves, dropped, conflicting FROM ledger.sequence_batch(%(size)s, %(most)s)
+
+-- name: seal_batch
+-- Put them into the tree, in the same transaction.
+SELECT ledger.seal_batch(%(size)s, %(frontier)s, %(root)s, %(levels)s::smallint[],
+    %(indexes)s::bigint[], %(hashes)s::bytea[])
+
+-- name: checkpoint_add
+-- Store a signed head.
+SELECT ledger.add_checkpoint(%(size)s, %(root)s, %(note)s) AS new
+
+-- name: cosignature_add
+-- Store a witness's signature.
+SELECT ledger.add_cosignature(%(size)s, %(witness)s, %(line)s) AS new
+
+-- name: inbox_waiting
+-- When the oldest waiting event came, and how many wait (counted up to 100,000).
+SELECT min(received_at) AS oldest, count(*) AS count FROM (
+    SELECT received_at FROM ledger.inbox
+    WHERE arrival >= (SELECT inbox_floor FROM ledger.log_state)
+    ORDER BY arrival LIMIT 100000) AS w
+
+-- name: partitions_make
+-- Have the partitions of this month and of those ahead.
+SELECT ledger.make_partitions(now(), %(months)s) AS made

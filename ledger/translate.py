@@ -10,7 +10,15 @@ from contextlib import contextmanager
 
 import psycopg
 
-from ledger.errors import Conflict, Forbidden, LedgerError, OutcomeUnknown, Rejected, Unavailable
+from ledger.errors import (
+    Conflict,
+    Forbidden,
+    LedgerError,
+    OutcomeUnknown,
+    Rejected,
+    Superseded,
+    Unavailable,
+)
 
 _CANCELED = "57014"
 # The server's word that it did nothing: it is starting, full, or out of memory, locks or disk.
@@ -32,6 +40,8 @@ def _ours(error: psycopg.Error, *, writing: bool) -> LedgerError:
     text = _text(error)
     if isinstance(error, psycopg.errors.UniqueViolation):
         return Conflict(text)
+    if isinstance(error, psycopg.errors.SerializationFailure):
+        return Superseded(text)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return Forbidden(text)
     if state.startswith(_REFUSALS):

@@ -92,15 +92,22 @@ def metrics_dsn(port: int, sockets: str = SOCKETS) -> str:
 def configuration(context: NodeContext) -> list[ManagedFile]:
     """The server's files, sized for the node; who may log in comes from the roles in the model."""
     gateways = context.federation.with_role(Role.GATEWAY)
+    members = context.federation.with_role(Role.DATA)
     operators = context.federation.network.operator_addresses
     return [
         ManagedFile(f"{FOLDER}/postgresql.conf", settings(context)),
         ManagedFile(
             f"{FOLDER}/pg_hba.conf",
-            access.hba([node.address for node in gateways], operators, LOCAL),
+            access.hba(
+                [node.address for node in gateways],
+                operators,
+                LOCAL,
+                [node.address for node in members],
+            ),
         ),
         ManagedFile(
-            f"{FOLDER}/pg_ident.conf", access.ident([node.name for node in gateways], LOCAL)
+            f"{FOLDER}/pg_ident.conf",
+            access.ident([node.name for node in gateways], LOCAL, [node.name for node in members]),
         ),
     ]
 

@@ -40,7 +40,13 @@ from trust.signing import key_pem
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 CLUSTER_SQL = Path(access.__file__).parent / "cluster.sql"
 LOOPBACK = IPv4Address("127.0.0.1")
-ROLES = {"gateway": "fed_gateway", "gateway2": "fed_gateway", "operator": "fed_operator"}
+ROLES = {
+    "gateway": "fed_gateway",
+    "gateway2": "fed_gateway",
+    "operator": "fed_operator",
+    "sequencer": "fed_sequencer",
+    "sequencer2": "fed_sequencer",
+}
 TEMPLATE = "migrated"
 START_SECONDS = 30
 
@@ -89,7 +95,7 @@ class Server:
         return f"host={self.root} port={self.port} user={role} dbname={database}"
 
     def settings(self, client: str = "gateway", **changes: object) -> Settings:
-        """How `client` (a common name: gateway, gateway2, operator) connects by TLS."""
+        """How `client` (a common name of ROLES) connects by TLS."""
         folder = self.root / "clients"
         values: dict[str, object] = {
             "hosts": ("localhost",),
@@ -145,7 +151,8 @@ class Server:
         )
         self.psql(
             "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
-            "GRANT CONNECT ON DATABASE federation TO fed_gateway, fed_operator, fed_metrics"
+            "GRANT CONNECT ON DATABASE federation"
+            " TO fed_gateway, fed_operator, fed_sequencer, fed_metrics"
         )
 
     def empty_database(self) -> None:
@@ -223,9 +230,12 @@ def _make(root: Path) -> Server:
     _put(root / "ca.pem", authority.ca_pem, 0o644)
     me = pwd.getpwuid(os.geteuid()).pw_name
     local = {"fedledger": "fedledger", "fedmetrics": "fed_metrics"}
-    ident = access.ident([name for name in ROLES if name != "operator"], local)
+    named = {role: [name for name, its in ROLES.items() if its == role] for role in ROLES.values()}
+    ident = access.ident(named["fed_gateway"], local, named["fed_sequencer"])
     mine = "".join(f"machine {me} {role}\n" for role in ("postgres", "fedledger", "fed_metrics"))
-    _put(root / "pg_hba.conf", access.hba([LOOPBACK], [LOOPBACK], local).encode(), 0o644)
+    _put(
+        root / "pg_hba.conf", access.hba([LOOPBACK], [LOOPBACK], local, [LOOPBACK]).encode(), 0o644
+    )
     _put(root / "pg_ident.conf", (ident + mine).encode(), 0o644)
     configuration = CONFIGURATION.format(port=server.port, root=root)
     with (data / "postgresql.conf").open("a") as file:

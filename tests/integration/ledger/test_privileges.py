@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from ledger.append import send
 from ledger.connect import Connection, connect, connect_dsn
 from ledger.event import Event
-from ledger.events import append
 from ledger.identifiers import new_id
 from ledger.keys import issue, revoke
 from ledger.requests import (
@@ -24,11 +24,14 @@ from ledger.requests import (
     complete_request,
     open_request,
 )
+from ledger.sequence import advance, cosign, publish
+from ledger.tiles import Edge
 from tests.support.postgres import Server
 from trust.apikeys import Pepper
 
 PEPPER = Pepper.parse("cd" * 32)
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
+PARTITION = f"log_{datetime.now(UTC):%Y_%m}"
 KEY = "'0123456789a'"
 COLUMNS = "id, name, digest, pepper_version, scopes, created_by"
 VALUES = f"{KEY}, 'x', sha256('x'), 1, '{{chat}}', 'x'"
@@ -96,21 +99,55 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
     ),
     "delete audit rows": ("DELETE FROM ledger.requests", set()),
     "truncate the audit": ("TRUNCATE ledger.requests", set()),
-    "read events": ("SELECT body FROM ledger.events", {"operator", "owner"}),
+    "read the log": ("SELECT body FROM ledger.log", {"operator", "sequencer", "owner"}),
+    "read what waits": ("SELECT body FROM ledger.inbox", {"operator", "sequencer", "owner"}),
     "write an event past the function": (
-        "INSERT INTO ledger.events (id, time, node, actor, kind, subject, data, body)"
-        " VALUES (gen_random_uuid(), now(), 'n', 'a', 'k', 's', '{}', 'x')",
+        "INSERT INTO ledger.inbox (id, time, node, actor, kind, subject, body, leaf_hash)"
+        " VALUES (gen_random_uuid(), now(), 'n', 'a', 'k', 's', 'x', sha256('x'))",
         {"owner"},
     ),
-    "change events": ("UPDATE ledger.events SET actor = 'somebody else'", set()),
-    "change an event's bytes": ("UPDATE ledger.events SET body = 'x'", set()),
-    "delete events": ("DELETE FROM ledger.events", set()),
-    "delete no event at all": ("DELETE FROM ledger.events WHERE false", set()),
-    "truncate events": ("TRUNCATE ledger.events", set()),
+    "write into the log": (
+        "INSERT INTO ledger.log (seq, id, time, node, actor, kind, subject, body, leaf_hash,"
+        " received_at, received_from) VALUES (99, gen_random_uuid(), now(), 'n', 'a', 'k', 's',"
+        " 'x', sha256('x'), now(), 'x')",
+        {"owner"},
+    ),
+    "change what waits": ("UPDATE ledger.inbox SET actor = 'somebody else'", set()),
+    "delete what waits": ("DELETE FROM ledger.inbox", set()),
+    "truncate what waits": ("TRUNCATE ledger.inbox", set()),
+    "change events": ("UPDATE ledger.log SET actor = 'somebody else'", set()),
+    "change an event's bytes": ("UPDATE ledger.log SET body = 'x'", set()),
+    "change a partition": (f"UPDATE ledger.{PARTITION} SET body = 'x'", set()),  # noqa: S608
+    "delete events": ("DELETE FROM ledger.log", set()),
+    "delete no event at all": ("DELETE FROM ledger.log WHERE false", set()),
+    "delete from a partition": (f"DELETE FROM ledger.{PARTITION}", set()),  # noqa: S608
+    "truncate events": ("TRUNCATE ledger.log", set()),
+    "truncate a partition": (f"TRUNCATE ledger.{PARTITION}", set()),
+    "truncate the other partition": ("TRUNCATE ledger.log_other", set()),
+    "change a tile": ("UPDATE ledger.tiles SET hashes = sha256('x')", set()),
+    "delete tiles": ("DELETE FROM ledger.tiles", set()),
+    "truncate tiles": ("TRUNCATE ledger.tiles", set()),
+    "add a tile": ("INSERT INTO ledger.tiles VALUES (7, 7, sha256('x'))", {"owner"}),
+    "change a checkpoint": ("UPDATE ledger.checkpoints SET note = 'x'", set()),
+    "delete checkpoints": ("DELETE FROM ledger.checkpoints", set()),
+    "truncate checkpoints": ("TRUNCATE ledger.checkpoints CASCADE", set()),
+    "change a cosignature": ("UPDATE ledger.cosignatures SET line = 'x'", set()),
+    "delete cosignatures": ("DELETE FROM ledger.cosignatures", set()),
+    "truncate cosignatures": ("TRUNCATE ledger.cosignatures", set()),
+    "forget conflicts": ("DELETE FROM ledger.conflicts", set()),
+    "turn the log back": ("UPDATE ledger.log_state SET size = 0, tree_size = 0", set()),
+    "give the log another root": ("UPDATE ledger.log_state SET root = sha256('x')", set()),
+    "delete the log's state": ("DELETE FROM ledger.log_state", set()),
+    "truncate the log's state": ("TRUNCATE ledger.log_state", set()),
+    "sequence": ("SELECT ledger.sequence_batch(1, 10)", {"sequencer", "owner"}),
+    "set repeated events aside": ("SELECT ledger.set_aside_repeated(0, 10)", {"owner"}),
+    "make partitions": ("SELECT ledger.make_partitions(now(), 3)", {"sequencer", "owner"}),
+    "sign another head": ("SELECT ledger.add_checkpoint(1, sha256('x'), 'x')", set()),
     "append a forged event": (
-        """SELECT ledger.append_event('{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time":"""
-        """"2026-01-01T00:00:00Z","node":"n","actor":"a","kind":"k","subject":"s","data":{}}')""",
-        {"operator", "owner"},
+        """SELECT ledger.append_events(ARRAY['{"id":"01890a5d-ac96-774b-bcce-b302099a8057","""
+        """"time":"2026-01-01T00:00:00Z","node":"n","actor":"a","kind":"k","subject":"s","""
+        """"data":{}}'::bytea])""",
+        {"gateway", "operator", "sequencer", "owner"},
     ),
     "open a request": (
         "SELECT ledger.open_request(gen_random_uuid(), min(id), 'n', 'm', false, now())"
@@ -119,9 +156,14 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
     ),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
     "forget a migration": ("DELETE FROM ledger.migrations", {"owner"}),
-    "switch triggers off": ("ALTER TABLE ledger.events DISABLE TRIGGER ALL", {"owner"}),
+    "switch triggers off": ("ALTER TABLE ledger.log DISABLE TRIGGER ALL", {"owner"}),
     "skip triggers": ("SET session_replication_role = replica", set()),
-    "drop the events": ("DROP TABLE ledger.events", {"owner"}),
+    "drop the events": ("DROP TABLE ledger.log", {"owner"}),
+    "drop a partition": (f"DROP TABLE ledger.{PARTITION}", {"owner"}),
+    "take a partition off": (
+        f"ALTER TABLE ledger.log DETACH PARTITION ledger.{PARTITION}",
+        {"owner"},
+    ),
     "replace a trigger's function": (
         "CREATE OR REPLACE FUNCTION ledger.refuse() RETURNS trigger LANGUAGE plpgsql"
         " AS 'BEGIN RETURN NULL; END'",
@@ -148,7 +190,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
 async def filled(
     gateway: Connection, operator: Connection, database: Server
 ) -> AsyncIterator[Server]:
-    """Two keys (one revoked), two requests (one open), one event."""
+    """Two keys (one revoked), two requests (one open), one event in the log and one that waits."""
     keys = []
     for name in ("one", "two"):
         key, _ = await issue(
@@ -163,22 +205,31 @@ async def filled(
             end = RequestOutcome(Outcome.ANSWERED, NOW, 12, 200, 3, 4, 5)
             await complete_request(gateway, intent.id, end)
     event = Event(new_id(), NOW, "anode", "t", "test.made", "x", {"n": 1})
-    await append(operator, event)
+    await send(operator, [event.canonical()])
+    async with await connect(database.settings("sequencer")) as sequencer:
+        batch = await advance(sequencer, Edge(), 10)
+        await publish(sequencer, 1, batch.frontier.root(), "a note")
+        await cosign(sequencer, 1, "a witness", "a line")
+    waiting = Event(new_id(), NOW, "anode", "t", "test.waits", "x", {"n": 2})
+    await send(operator, [waiting.canonical()])
     yield database
 
 
 def connection_for(server: Server, role: str) -> str:
-    if role in ("gateway", "operator"):
+    if role in ("gateway", "operator", "sequencer"):
         return server.settings(role).conninfo()
     return server.dsn({"owner": "fedledger", "metrics": "fed_metrics"}[role])
 
 
 HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
     SELECT to_jsonb(k) FROM ledger.api_keys k UNION ALL SELECT to_jsonb(r) FROM ledger.requests r
-    UNION ALL SELECT to_jsonb(e) FROM ledger.events e) AS all_rows (x)"""
+    UNION ALL SELECT to_jsonb(e) FROM ledger.inbox e UNION ALL SELECT to_jsonb(l) FROM ledger.log l
+    UNION ALL SELECT to_jsonb(t) FROM ledger.tiles t
+    UNION ALL SELECT to_jsonb(c) FROM ledger.checkpoints c
+    UNION ALL SELECT to_jsonb(s) FROM ledger.log_state s) AS all_rows (x)"""
 
 
-@pytest.mark.parametrize("role", ["gateway", "operator", "metrics", "owner"])
+@pytest.mark.parametrize("role", ["gateway", "operator", "sequencer", "metrics", "owner"])
 async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None:
     surprises = []
     history = filled.psql(HISTORY, "federation")
@@ -192,7 +243,7 @@ async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None
                 succeeded = False
                 assert error.sqlstate is not None, (attempt, error)
                 # Refused by privilege or by a check, never by a mistake in the attempt itself.
-                fine = ("42501", "23514", "55P02", "0A000", "42P17")
+                fine = ("42501", "23514", "55P02", "0A000", "42P17", "40001")
                 if not error.sqlstate.startswith(fine):
                     surprises.append(f"{attempt}: {error.sqlstate} {error}")
             if succeeded != (role in permitted):
@@ -214,8 +265,26 @@ SUPERUSER_REFUSED = [
     "truncate the audit",
     "change events",
     "change an event's bytes",
+    "change a partition",
     "delete events",
+    "delete from a partition",
     "truncate events",
+    "truncate a partition",
+    "change what waits",
+    "delete what waits",
+    "truncate what waits",
+    "change a tile",
+    "delete tiles",
+    "truncate tiles",
+    "change a checkpoint",
+    "delete checkpoints",
+    "truncate checkpoints",
+    "delete cosignatures",
+    "forget conflicts",
+    "turn the log back",
+    "give the log another root",
+    "delete the log's state",
+    "truncate the log's state",
 ]
 
 
@@ -228,7 +297,7 @@ async def test_triggers_stop_the_superuser_too(filled: Server, superuser: Connec
 async def test_a_role_cannot_end_anothers_session_nor_change_the_server(
     filled: Server, superuser: Connection
 ) -> None:
-    for role in ("gateway", "operator"):
+    for role in ("gateway", "operator", "sequencer"):
         async with await connect(filled.settings(role)) as connection:
             pid = superuser.info.backend_pid
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -248,10 +317,15 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
     assert {row["proname"] for row in rows if row["prosecdef"]} == {
         "open_request",
         "complete_request",
-        "append_event",
+        "append_events",
+        "sequence_batch",
+        "seal_batch",
+        "add_checkpoint",
+        "add_cosignature",
+        "make_partitions",
     }
     for row in rows:
-        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"], row
+        assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row
         assert row["proacl"] is not None, row  # null would mean: everybody
         assert "{=" not in row["proacl"], row
         assert ",=" not in row["proacl"], row
@@ -271,6 +345,6 @@ async def test_the_metrics_role_reads_statistics(database: Server) -> None:
     async with await connect_dsn(database.dsn("fed_metrics")) as connection:
         await connection.execute("SELECT * FROM pg_stat_activity")
         await connection.execute("SELECT pg_database_size('federation')")
-        for table in ("api_keys", "requests", "events"):
+        for table in ("api_keys", "requests", "inbox", "log"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await connection.execute(f"SELECT * FROM ledger.{table}")  # noqa: S608

@@ -92,14 +92,15 @@ def test_a_bare_node_gets_its_database_and_then_nothing(
     assert plan(data, where, node) == {}
 
 
-def test_only_gateways_and_the_operator_may_log_in_from_elsewhere(
+def test_only_gateways_data_nodes_and_the_operator_may_log_in_from_elsewhere(
     tmp_path: Path, node: SimulatedNode
 ) -> None:
     where = context(tmp_path, role=Role.DATA)
     apply(data, where, node)
     hba = node.text("/etc/federation/postgres/pg_hba.conf")
     gateways = where.federation.with_role(Role.GATEWAY)
-    allowed = {*gateways, *where.federation.network.operator_addresses}
+    members = where.federation.with_role(Role.DATA)
+    allowed = {*gateways, *members, *where.federation.network.operator_addresses}
     named = set(re.findall(r"^hostssl .* ([0-9.]+)/32 +cert", hba, re.MULTILINE))
     assert named == {str(getattr(who, "address", who)) for who in allowed}
     assert not re.search(r"trust|password|md5|scram", hba)
