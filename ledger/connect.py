@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ledger.errors import Unavailable
 from ledger.queries import QUERIES
+from ledger.session import Session
 from ledger.translate import translated
 
 Row = dict[str, Any]
@@ -94,7 +95,7 @@ async def connect(settings: Settings) -> Connection:
 async def connect_dsn(dsn: str) -> Connection:
     """One connection by libpq connection string (migrations use the local socket)."""
     try:
-        return await AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row)
+        return await Session.connect(dsn, autocommit=True, row_factory=dict_row)
     except psycopg.Error as error:
         raise Unavailable(f"cannot connect to the ledger: {str(error).strip()}") from error
 
@@ -111,7 +112,7 @@ def pool(
     """
     return AsyncConnectionPool(
         settings.conninfo(),
-        connection_class=AsyncConnection[Row],
+        connection_class=Session,
         kwargs={"autocommit": True, "row_factory": dict_row},
         min_size=minimum,
         max_size=maximum,

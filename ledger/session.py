@@ -1,0 +1,41 @@
+"""A session that does not take "done" for an answer when no other server has the write.
+
+Postgres answers COMMIT also when its wait for a standby was cut short (by a cancel request, from
+whoever), with a mere warning beside it: the row is on that one server, visible, and lost with it.
+Here such an answer is an error, which `translate` makes an OutcomeUnknown of.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.errors import Diagnostic
+
+NOT_REPLICATED = "canceling wait for synchronous replication"
+
+
+class Unreplicated(psycopg.OperationalError):
+    """The server said done, and that it did not wait until a second server had it."""
+
+
+class Session(AsyncConnection[dict[str, Any]]):
+    """A connection whose every answer is checked for that warning."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._warning = ""
+        self.add_notice_handler(self._noticed)
+
+    async def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
+        """As psycopg's, which everything that is sent goes through; raises Unreplicated as well."""
+        self._warning = ""
+        answer = await super().wait(gen, *args, **options)
+        if self._warning:
+            raise Unreplicated(self._warning)
+        return answer
+
+    def _noticed(self, diagnostic: Diagnostic) -> None:
+        message = diagnostic.message_primary or ""
+        if message.startswith(NOT_REPLICATED):
+            self._warning = message
