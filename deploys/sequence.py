@@ -21,6 +21,7 @@ from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
 from deploys.roles.release import release
+from deploys.roles.witness import witness
 from inventory.model import Node, Platform, Role
 
 
@@ -83,6 +84,8 @@ def stages() -> tuple[Stage, ...]:
             ),
         ),
         Stage("release", (RoleStep("release", release, linux),)),
+        # Before the data nodes, whose sequencers are told the keys that are pinned here.
+        Stage("witnesses", (RoleStep("witness", witness, linux),)),
         Stage(
             "services",
             (

@@ -9,7 +9,11 @@ from inventory.model import Federation, Node, Platform, Role
 SYSTEM = ("ssh.service", "nftables.service")
 # And knows the time; a lab's machines share the clock of the computer they are on.
 CLOCK = "chrony.service"
-EVERYWHERE = ("federation-node-exporter.service", "federation-exporter.service")
+EVERYWHERE = (
+    "federation-node-exporter.service",
+    "federation-exporter.service",
+    "federation-witness.service",
+)
 BY_ROLE = {
     Role.DATA: ("federation-postgres.service", "federation-postgres-exporter.service"),
     Role.INFERENCE: ("federation-inference.service",),

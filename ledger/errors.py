@@ -11,6 +11,8 @@ LedgerError
 ├── NoteInvalid          no signed note, or signed by nobody we know
 ├── ProofInvalid         a Merkle proof that does not prove what it should
 ├── Superseded           another sequencer has moved the log on
+├── RequestInvalid       bytes that are no request to a witness, or no answer of one
+├── PolicyInvalid        text that is no policy of whom to believe
 ├── LogBroken            what is stored of the log contradicts itself or what was signed
 └── MigrationError
     ├── MigrationsBroken     the files are no gapless sequence of pairs
@@ -65,6 +67,14 @@ class ProofInvalid(LedgerError):
 
 class Superseded(LedgerError):
     """The log is no longer where this sequencer left it: somebody else is at work."""
+
+
+class RequestInvalid(LedgerError):
+    """Not what C2SP tlog-witness sends or answers."""
+
+
+class PolicyInvalid(LedgerError):
+    """Not a C2SP tlog-policy; the text names the line."""
 
 
 class LogBroken(LedgerError):

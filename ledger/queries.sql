@@ -169,3 +169,58 @@ SELECT min(received_at) AS oldest, count(*) AS count FROM (
 -- name: partitions_make
 -- Have the partitions of this month and of those ahead.
 SELECT ledger.make_partitions(now(), %(months)s) AS made
+
+-- name: verify_heads
+-- How far the log, its tree and its newest checkpoint are, and the highest number there is.
+SELECT s.size, s.tree_size, s.root,
+       (SELECT max(l.seq) FROM ledger.log AS l) AS highest,
+       (SELECT max(c.size) FROM ledger.checkpoints AS c) AS signed
+FROM ledger.log_state AS s
+
+-- name: verify_rows
+-- Events from a number on: at most so many, and no more after so many bytes (one at least).
+SELECT w.seq, w.body, w.leaf_hash,
+       concat_ws(E'\n', w.id, to_char(w.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                 w.node, w.actor, w.kind, w.subject, coalesce(w.trace_id, '')) AS columns
+FROM (
+    SELECT l.*, sum(octet_length(l.body)) OVER (ORDER BY l.seq) - octet_length(l.body) AS before
+    FROM (
+        SELECT * FROM ledger.log
+        WHERE seq >= %(start)s AND seq < %(stop)s ORDER BY seq LIMIT %(most)s
+    ) AS l
+) AS w
+WHERE w.before < %(bytes)s ORDER BY w.seq
+
+-- name: verify_checkpoints
+-- Checkpoints above one size up to another, in order.
+SELECT size, root, note FROM ledger.checkpoints
+WHERE size > %(above)s AND size <= %(upto)s ORDER BY size LIMIT %(most)s
+
+-- name: verify_next_checkpoint
+-- The smallest checkpoint above a size.
+SELECT size, root, note FROM ledger.checkpoints WHERE size > %(above)s ORDER BY size LIMIT 1
+
+-- name: verify_cosigned
+-- The largest checkpoint each witness cosigned, as the log has it.
+SELECT DISTINCT ON (c.witness) c.witness, c.size, c.line, k.note
+FROM ledger.cosignatures AS c JOIN ledger.checkpoints AS k USING (size)
+ORDER BY c.witness, c.size DESC
+
+-- name: verify_partitions
+-- The log's partitions.
+SELECT c.relname::text AS name
+FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'ledger.log'::regclass ORDER BY c.relname
+
+-- name: verify_next_row
+-- The first event there is at or after a number.
+SELECT seq, id FROM ledger.log WHERE seq >= %(start)s ORDER BY seq LIMIT 1
+
+-- name: verify_leaf_elsewhere
+-- Where the tree has a leaf of this hash: its tile, and the byte it begins at (from 1).
+SELECT index, position(%(leaf)s::bytea IN hashes) AS at FROM ledger.tiles
+WHERE level = 0 AND position(%(leaf)s::bytea IN hashes) > 0 ORDER BY index LIMIT 1
+
+-- name: verify_row_before
+-- The last event there is before a number.
+SELECT seq, id FROM ledger.log WHERE seq < %(start)s ORDER BY seq DESC LIMIT 1

@@ -14,7 +14,12 @@ from deploys.ship import destination
 # Changes whenever another release is in use.
 RELEASE_MARKER = f"{CURRENT}/.complete"
 # What must import before a release is put in use: each program of ours, with all it needs.
-IMPORTS = ("gateway.__main__", "daemons.exporter.__main__", "ledger.__main__")
+IMPORTS = (
+    "gateway.__main__",
+    "daemons.exporter.__main__",
+    "daemons.witness.__main__",
+    "ledger.__main__",
+)
 
 
 @deploy("Release")

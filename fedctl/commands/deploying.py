@@ -2,6 +2,7 @@
 
 import click
 
+from deploys import witnesses
 from deploys.protocol import Outcome
 from fedctl import host_keys
 from fedctl.app import App, FedCommand, pass_app
@@ -81,6 +82,7 @@ def pin(app: App, work: Work, name: str, fingerprint: str | None) -> None:
     """Pin the node's host key by what may be trusted: a named fingerprint, or the lab's record."""
     federation, home = app.federation, app.home
     node = federation.node(name)
+    before = host_keys.pinned(federation, home, node)
     if fingerprint:
         key = host_keys.pin_fingerprint(federation, home, node, fingerprint)
         work.note(f"pinned {host_keys.fingerprint(key)} for {name}")
@@ -88,6 +90,10 @@ def pin(app: App, work: Work, name: str, fingerprint: str | None) -> None:
         app.parts.lab().pin_host_keys(federation, home)
     else:
         host_keys.pin_from_inventory(federation, home)
+    # Another machine than the one whose keys were known: its witness has a key of its own.
+    another = before and before != host_keys.pinned(federation, home, node)
+    if another and witnesses.retire(home, node, app.now()):
+        work.note(f"retired the key of the witness that was on {name}")
 
 
 def look(work: Work, limit: tuple[str, ...]) -> Deployed:

@@ -1,0 +1,40 @@
+"""`python -m daemons.witness --config /etc/federation/witness.toml`."""
+
+import argparse
+import asyncio
+import logging
+import ssl
+import sys
+from pathlib import Path
+
+from daemons.witness.main import run
+from daemons.witness.settings import WitnessSettings
+from daemons.witness.state import StateInvalid
+from inventory.config import ConfigError
+from ledger.errors import NoteInvalid
+
+DEFAULT_CONFIG = Path("/etc/federation/witness.toml")
+# The unit does not restart after this: a state that is damaged now is damaged in two seconds.
+BAD_CONFIGURATION = 78
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the daemon; what keeps it from running goes to the journal in one line."""
+    parser = argparse.ArgumentParser(prog="daemons.witness", description=__doc__)
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
+    options = parser.parse_args(arguments)
+    try:
+        settings = WitnessSettings.read(options.config)
+        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
+        asyncio.run(run(settings))
+    except (ConfigError, StateInvalid, NoteInvalid, ValueError) as error:
+        sys.stderr.write(f"federation-witness: {error}\n")
+        return BAD_CONFIGURATION
+    except (OSError, ssl.SSLError) as error:
+        sys.stderr.write(f"federation-witness: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Serve C2SP tlog-witness: mutual TLS 1.3, one judgement at a time, the state on disk before the
+answer.
+
+    POST /add-checkpoint    C2SP tlog-witness
+    GET  /checkpoint        the largest checkpoint it cosigned, with both signatures (404: none yet)
+    GET  /state             the same with generation, digest and trail, as JSON
+    GET  /metrics           Prometheus
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from daemons.witness.decide import EVIDENCE, Kind, Verdict, judge
+from daemons.witness.metrics import WitnessMetrics
+from daemons.witness.settings import WitnessSettings
+from daemons.witness.shell import Store, load_key
+from daemons.witness.state import Memory
+from inventory.config import resolve
+from inventory.notify import Notifier
+from ledger import add_checkpoint
+from ledger.add_checkpoint import Request
+from ledger.errors import RequestInvalid
+from ledger.note import Note, SignerKey, VerifierKey
+from trust.tls import server_context
+
+LOG = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The time, UTC."""
+    return datetime.now(UTC)
+
+
+class Witness:
+    """One witness: its key, its memory, and the one lock between judging and remembering."""
+
+    def __init__(
+        self,
+        key: SignerKey,
+        logs: tuple[VerifierKey, ...],
+        store: Store,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.metrics = WitnessMetrics()
+        self._key, self._logs, self._store = key, logs, store
+        self._clock = clock
+        # Between the check and the written state no other request may be judged, or a smaller
+        # checkpoint could be written over a larger one (C2SP tlog-witness, add-checkpoint).
+        self._one_at_a_time = asyncio.Lock()
+        self.memory: Memory = store.load()
+        self.metrics.remembered(self.memory)
+        self.metrics.evidence(store.evidence())
+
+    async def add(self, body: bytes) -> tuple[int, bytes, str]:
+        """Judge one request: status, body and content type of the answer."""
+        try:
+            request = Request.parse(body)
+        except RequestInvalid as error:
+            self.metrics.judged(Kind.MALFORMED)
+            return 400, f"{error}\n".encode(), "text/plain"
+        async with self._one_at_a_time:
+            verdict = judge(request, self.memory, self._logs)
+            self.metrics.judged(verdict.kind)
+            if verdict.kind in EVIDENCE:
+                await self._report(verdict, request)
+            if verdict.kind is Kind.COSIGN:
+                return await self._cosign(verdict, request)
+            if verdict.status == 409:
+                return 409, b"%d\n" % self.memory.size, add_checkpoint.SIZE_TYPE
+        return verdict.status, f"{verdict.reason}\n".encode(), "text/plain"
+
+    async def _cosign(self, verdict: Verdict, request: Request) -> tuple[int, bytes, str]:
+        assert verdict.checkpoint is not None  # noqa: S101 - a verdict to cosign has one
+        seconds = int(self._clock().timestamp())
+        signature = self._key.sign(verdict.text, seconds)
+        logs = {(key.name, key.key_id) for key in self._logs}
+        shown = Note.parse(request.note).signatures
+        kept = tuple(each for each in shown if (each.name, each.key_id) in logs)
+        cosigned = Note(verdict.text, (*kept, signature)).encode()
+        memory = self.memory.after(verdict.checkpoint, cosigned)
+        try:
+            await asyncio.to_thread(self._store.save, memory)
+        except OSError as error:
+            self.metrics.failed()
+            LOG.error("not cosigned, the state cannot be written: %s", error)
+            return 503, b"the state cannot be written\n", "text/plain"
+        self.memory = memory
+        self.metrics.remembered(memory, seconds)
+        return 200, signature.line().encode(), "text/plain"
+
+    async def _report(self, verdict: Verdict, request: Request) -> None:
+        LOG.error("the log misbehaves (%s): %s", verdict.kind.value, verdict.reason)
+        try:
+            await asyncio.to_thread(self._store.keep, verdict, request, self.memory, self._clock())
+        except OSError as error:
+            self.metrics.failed()
+            LOG.error("evidence could not be kept: %s", error)
+        self.metrics.evidence(self._store.evidence())
+
+
+def application(witness: Witness) -> web.Application:
+    """The HTTP application."""
+
+    async def add(request: web.Request) -> web.Response:
+        status, body, kind = await witness.add(await request.read())
+        return web.Response(status=status, body=body, headers={"Content-Type": kind})
+
+    async def checkpoint(request: web.Request) -> web.Response:
+        del request
+        if not witness.memory.note:
+            return web.Response(status=404, text="nothing cosigned yet\n")
+        return web.Response(text=witness.memory.note)
+
+    async def state(request: web.Request) -> web.Response:
+        del request
+        memory = witness.memory
+        return web.json_response({**memory.value(), "digest": memory.digest()})
+
+    async def metrics(request: web.Request) -> web.Response:
+        del request
+        return web.Response(
+            body=witness.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    app = web.Application(client_max_size=add_checkpoint.MAX_BYTES)
+    app.router.add_post(add_checkpoint.PATH, add)
+    app.router.add_get("/checkpoint", checkpoint)
+    app.router.add_get("/state", state)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+async def serve(settings: WitnessSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises StateInvalid, ValueError or OSError when it cannot."""
+    environment = dict(os.environ)
+    logs = settings.logs
+    store = Store(resolve(settings.state_path, environment), logs[0].name)
+    key = load_key(resolve(settings.witness_key_path, environment), settings.name)
+    witness = Witness(key, logs, store)
+    if not witness.memory.generation:
+        LOG.warning("nothing is remembered: this witness has not seen the log before")
+    context = server_context(
+        resolve(settings.certificate_path, environment),
+        resolve(settings.key_path, environment),
+        resolve(settings.ca_path, environment),
+    )
+    runner = web.AppRunner(application(witness), access_log=None)
+    await runner.setup()
+    notifier = Notifier(environment)
+    watchdog = asyncio.create_task(notifier.keep_watchdog())
+    try:
+        for address in settings.addresses:
+            site = web.TCPSite(runner, str(address), settings.port, ssl_context=context)
+            await site.start()
+        LOG.info("serving on %s", ", ".join(str(address) for address in runner.addresses))
+        notifier.ready(f"watching {logs[0].name}, {witness.memory.size} events seen")
+        await stop.wait()
+        notifier.stopping("finishing the last request")
+    finally:
+        watchdog.cancel()
+        with suppress(asyncio.CancelledError):
+            await watchdog
+        await runner.cleanup()
+
+
+async def run(settings: WitnessSettings) -> None:
+    """Serve until systemd (or a person) asks to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)

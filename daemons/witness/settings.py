@@ -1,0 +1,49 @@
+"""The witness's settings: what `/etc/federation/witness.toml` may say."""
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from inventory.config import CREDENTIALS, ConfigPath, Settings
+from ledger.errors import NoteInvalid
+from ledger.note import VerifierKey
+from ledger.policy import LOG_KINDS
+
+
+def _log_key(text: str) -> str:
+    try:
+        key = VerifierKey.parse(text)
+    except NoteInvalid as error:
+        raise ValueError(str(error)) from error
+    if key.kind not in LOG_KINDS:
+        raise ValueError(f"{key.name} is no log's key but one of the type {key.kind:#04x}")
+    return text
+
+
+class WitnessSettings(Settings):
+    """The whole file. `name` is the witness's in its signatures; port 0 is for tests.
+
+    `log_vkeys` are the keys of the one log this witness watches: all of one name, its origin, and
+    more than one only while the log changes its key.
+    """
+
+    node: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,200}$")]
+    addresses: Annotated[tuple[IPv4Address | IPv6Address, ...], Field(min_length=1)]
+    port: Annotated[int, Field(ge=0, le=65535)] = 9104
+    log_vkeys: Annotated[
+        tuple[Annotated[str, AfterValidator(_log_key)], ...], Field(min_length=1, max_length=4)
+    ]
+    state_path: ConfigPath = Path("/var/lib/federation/witness")
+    witness_key_path: ConfigPath = CREDENTIALS / "witness-key"
+    certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
+    key_path: ConfigPath = CREDENTIALS / "tls.key"
+    ca_path: ConfigPath = Path("/etc/federation/tls/ca.pem")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def logs(self) -> tuple[VerifierKey, ...]:
+        """The log's keys."""
+        return tuple(VerifierKey.parse(text) for text in self.log_vkeys)
