@@ -185,7 +185,7 @@ def postgres() -> Iterator[Server]:
     root = Path(tempfile.mkdtemp(prefix="fedpg-"))
     server = None
     try:
-        server = _make(root)
+        server = make(root)
         server.start()
         server.run_cluster_sql()
         asyncio.run(migrate.migrate(server.dsn(), "up"))
@@ -207,7 +207,7 @@ def database(postgres: Server) -> Server:
     return postgres
 
 
-def _make(root: Path) -> Server:
+def make(root: Path) -> Server:
     now = datetime.now(UTC)
     authority = Authority.create(root / "authority", "test authority", now - timedelta(days=1))
     server = Server(root, _free_port(), authority)
