@@ -80,10 +80,10 @@ class Settings(BaseModel):
             connect_timeout=max(2, math.ceil(self.connect_timeout_seconds)),
             application_name=self.application_name,
             # A peer that vanished is noticed in seconds, not in TCP's quarter of an hour.
-            keepalives_idle=10,
-            keepalives_interval=5,
+            keepalives_idle=3,
+            keepalives_interval=2,
             keepalives_count=3,
-            tcp_user_timeout=15_000,
+            tcp_user_timeout=8_000,
         )
 
 

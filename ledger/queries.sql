@@ -142,6 +142,10 @@ SELECT seq, body FROM ledger.log WHERE seq >= %(first)s ORDER BY seq LIMIT 257
 -- The lock of the one active sequencer; released with the session.
 SELECT pg_try_advisory_lock(7310579601823045) AS claimed
 
+-- name: replicated
+-- Write something of no meaning: its commit waits for a standby, and so for all that came before.
+SELECT pg_logical_emit_message(true, 'ledger', '')
+
 -- name: sequence_batch
 -- Number waiting events.
 SELECT leaves, dropped, conflicting FROM ledger.sequence_batch(%(size)s, %(most)s)

@@ -45,7 +45,11 @@ async def claim(connection: Connection) -> bool:
 
 
 async def load(connection: Connection) -> Edge:
-    """The tree's right edge, checked against everything that is stored of it.
+    """The tree's right edge, checked against everything that is stored of it, and safe to show.
+
+    A server that crashed shows rows whose commit no standby has yet; a tree or a head that is still
+    to be lost must not be continued, much less be shown to witnesses. So this returns when another
+    server has all that is read here.
 
     Raises LogBroken, saying what disagrees: the edge tiles with frontier and root, with the
     bytes of the last events, or the events' numbers with the size.
@@ -67,7 +71,14 @@ async def load(connection: Connection) -> Edge:
     if frontier.root() != state.root:
         raise LogBroken(f"the frontier of {state.size} events does not have the stored root")
     await _check_rows(connection, edge)
+    await _replicated(connection)
     return edge
+
+
+async def _replicated(connection: Connection) -> None:
+    """Wait until all that this session can see is where no single failure loses it."""
+    with translated(writing=False):
+        await connection.execute(QUERIES["replicated"])
 
 
 async def _check_rows(connection: Connection, edge: Edge) -> None:

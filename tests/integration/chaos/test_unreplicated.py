@@ -1,16 +1,14 @@
 """An append that no standby has is not acknowledged, however Postgres presents it."""
 
 import asyncio
-import os
-import signal
 from datetime import UTC, datetime
 
 import pytest
 
-from ledger import log
+from ledger import log, sequence
 from ledger.append import append
 from ledger.connect import connect
-from ledger.errors import LedgerError, OutcomeUnknown
+from ledger.errors import LedgerError, OutcomeUnknown, Unavailable
 from ledger.event import Event
 from ledger.identifiers import new_id
 from tests.support.alone import END, require_standby, until_waiting
@@ -24,6 +22,12 @@ def event() -> Event:
     """Some event."""
     now = datetime.now(UTC)
     return Event(new_id(), now, "anode", "alice", "test.done", "something", {})
+
+
+def crash(server: Server) -> None:
+    """An immediate shutdown, and a start that has to recover."""
+    server.stop("immediate")
+    server.start()
 
 
 async def test_an_append_is_not_acknowledged(alone: Server) -> None:
@@ -54,13 +58,31 @@ async def test_what_is_seen_after_a_crash_is_not_acknowledged_either(alone: Serv
     attempt.cancel()
     with pytest.raises((asyncio.CancelledError, LedgerError)):
         await attempt
-    assert alone.process is not None
-    os.kill(alone.process.pid, signal.SIGQUIT)
-    alone.process.wait()
-    alone.start()
+    crash(alone)
     async with await connect(settings) as connection:
         assert await log.read(connection, made.id) == made.canonical()
     with pytest.raises(OutcomeUnknown):
         await append(settings, [made], give_up_seconds=PATIENCE_SECONDS)
     require_standby(alone, "")
     assert await append(settings, [made], give_up_seconds=10) == 0
+
+
+async def test_a_tree_that_no_standby_has_is_not_continued_or_shown(alone: Server) -> None:
+    """A crash shows the sequencer batches that nobody was told of, and that may still be lost."""
+    require_standby(alone, "")
+    made, settings = event(), alone.settings("sequencer")
+    await append(alone.settings("operator"), [made])
+    require_standby(alone, "gone")
+    async with await connect(settings) as connection:
+        # The check waits for a standby; that it does is what this test is about.
+        loading = asyncio.create_task(sequence.load(connection))
+        await until_waiting(alone)
+        crash(alone)
+        with pytest.raises(Unavailable):
+            await loading
+    async with await connect(settings) as connection:
+        loading = asyncio.create_task(sequence.load(connection))
+        done, _ = await asyncio.wait({loading}, timeout=PATIENCE_SECONDS)
+        assert not done
+        require_standby(alone, "")
+        assert (await sequence.advance(connection, await loading, 10)).numbered == 1
