@@ -1,0 +1,50 @@
+"""Put a data node's cluster on a small file system of its own, fill it, free it, and put it back.
+
+The file system is in memory (machines of the lab have no block devices) and mounted before Patroni
+starts, because a unit sees the mounts there were when it began.
+"""
+
+from inventory.model import Node
+from tests.chaos.cluster import Cluster
+
+DATA = "/var/lib/postgresql/15/federation"
+ASIDE = "/var/lib/postgresql/15/aside"
+FILLER = f"{DATA}/filler"
+PATRONI = "federation-patroni.service"
+# What may still be written after `fill`: some pages, no new segment of WAL (16 MiB).
+LEAVE_KIB = 4096
+
+
+def shrink(cluster: Cluster, node: Node, spare_mib: int) -> None:
+    """Give the node's cluster a disk with `spare_mib` to spare; the node must not be primary."""
+    cluster.shell(
+        node,
+        f"systemctl stop {PATRONI} && mv {DATA} {ASIDE} && mkdir -m 0700 {DATA} && "
+        f"size=$(($(du -sm {ASIDE} | cut -f1) + {spare_mib})) && "
+        f"mount -t tmpfs -o size=${{size}}m,mode=0700 tmpfs {DATA} && "
+        f"cp -a {ASIDE}/. {DATA}/ && chown postgres:postgres {DATA} && systemctl start {PATRONI}",
+    )
+
+
+def fill(cluster: Cluster, node: Node) -> None:
+    """Take all of the space but a little."""
+    cluster.shell(
+        node,
+        f"free=$(df --output=avail -k {DATA} | tail -1) && "
+        f"fallocate -l $((free - {LEAVE_KIB}))K {FILLER}",
+    )
+
+
+def free(cluster: Cluster, node: Node) -> None:
+    """Give the space back."""
+    cluster.shell(node, f"rm -f {FILLER}")
+
+
+def restore(cluster: Cluster, node: Node) -> None:
+    """Back on the machine's own disk, with what the cluster holds now."""
+    cluster.shell(
+        node,
+        f"mountpoint -q {DATA} || exit 0; systemctl stop {PATRONI}; rm -f {FILLER}; "
+        f"rm -rf {ASIDE} && cp -a {DATA} {ASIDE} && umount {DATA} && rmdir {DATA} && "
+        f"mv {ASIDE} {DATA}; systemctl start {PATRONI}",
+    )
