@@ -100,12 +100,12 @@ class Admission(Protocol):
     """Limits of keys and tenants: reserved before, reconciled after."""
 
     async def admit(
-        self, principal: Principal, model: str, prompt_estimate: int, max_tokens: int | None
+        self, principal: Principal, model: str, prompt_bytes: int, max_tokens: int | None
     ) -> Reservation:
-        """Reserve a request with about `prompt_estimate` tokens in and up to `max_tokens` out
-        (None: the client sets no bound).
+        """Reserve a request with a body of `prompt_bytes` bytes and up to `max_tokens` tokens out,
+        all choices together (None: the client sets no bound).
 
-        Raises Limited (status, code, Retry-After), which costs nothing.
+        Raises Limited (status, code, Retry-After) or LimitsAway, which cost nothing.
         """
         ...
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.limits.meters import WINDOW_SECONDS, Calendar, Held, Meter
-from ledger.quotas import TOKENS_DAY, TOKENS_MONTH, Ask, Deal
+from ledger.quotas import Ask, Deal
 
 LEAN_SECONDS = 60.0
-# How long a refusal is repeated without asking anybody: what others give back may have come by then.
+# How long a refusal is repeated without asking: by then others may have given something back.
 REFUSAL_SECONDS = 0.5
 # A crash costs at most this part of a budget until its period is over.
 BUDGET_PART = 64
-CALENDARS = (TOKENS_DAY, TOKENS_MONTH)
 
 
 class Why(StrEnum):

@@ -1,0 +1,47 @@
+"""How a refusal is told: OpenAI's status, codes and headers. Pure."""
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from gateway.answers import Header
+from gateway.errors import Limited
+from gateway.limits.decide import Refusal, Why
+
+WORDS = MappingProxyType(
+    {
+        Why.REQUESTS_MINUTE: "requests per minute",
+        Why.TOKENS_MINUTE: "tokens per minute",
+        Why.CONCURRENT: "requests at once",
+        Why.TOKENS_DAY: "tokens per day",
+        Why.TOKENS_MONTH: "tokens per month",
+    }
+)
+BUDGETS = frozenset({Why.TOKENS_DAY, Why.TOKENS_MONTH})
+
+
+def limited(refusal: Refusal, left: Iterable[Header]) -> Limited:
+    """The error for a refusal, with the headers that say what is left.
+
+    Clients that retry by themselves are told where that is of no use (`x-should-retry`).
+    """
+    words, wait = WORDS[refusal.why], refusal.retry_after_seconds
+    if wait is None:
+        said = f"This request is too large for the limit of {refusal.limit} {words}: it may cost "
+        error = Limited(
+            f"{said}{refusal.cost}. Ask for fewer tokens.",
+            retry_after_seconds=None,
+            code="request_exceeds_limit",
+        )
+    else:
+        code = "insufficient_quota" if refusal.why in BUDGETS else None
+        error = Limited(
+            f"The limit of {refusal.limit} {words} is reached; this request may cost "
+            f"{refusal.cost}. Try again in {wait} s.",
+            retry_after_seconds=wait,
+            code=code,
+        )
+    more = {name.decode(): value.decode() for name, value in left}
+    if wait is None or refusal.why in BUDGETS:
+        more["x-should-retry"] = "false"
+    error.headers = MappingProxyType({**error.headers, **more})
+    return error
