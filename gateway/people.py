@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from gateway.keyring import Keyring
 from gateway.keyring import Terms as KeyTerms
+from gateway.ledger_client import WatchedLedger
 from gateway.ledger_limits import LedgerLimits
 from gateway.limits.shell import Limiter
 from gateway.limits.shell import Terms as LimitTerms
@@ -40,6 +41,7 @@ class People:
         settings: GatewaySettings,
         ledger: Settings,
         pool: Pool,
+        watched: WatchedLedger,
         metrics: GatewayMetrics,
         context_of: Callable[[str], int | None],
     ) -> "People":
@@ -52,7 +54,7 @@ class People:
             quotas.lease_seconds,
             settings.timeouts.upstream_total_seconds + settings.timeouts.drain_seconds,
         )
-        source = LedgerLimits(pool, holder, STEP_SECONDS)
+        source = LedgerLimits(pool, holder, watched, STEP_SECONDS)
         keyring = Keyring(
             source,
             KeyTerms(keys.lease_seconds, keys.stale_seconds, keys.max_cached, keys.max_unknown),

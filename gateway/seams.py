@@ -82,11 +82,6 @@ class Gate(Protocol):
 class Reservation(Protocol):
     """A request's place in its limits, held until it is settled."""
 
-    @property
-    def headers(self) -> Sequence[Header]:
-        """What every answer of this request says of the limits that are left (may be empty)."""
-        ...
-
     def settle(self, usage: Usage | None) -> None:
         """The request is over; called exactly once, and never waits.
 
@@ -107,6 +102,10 @@ class Admission(Protocol):
 
         Raises Limited (status, code, Retry-After) or LimitsAway, which cost nothing.
         """
+        ...
+
+    def headers_for(self, principal: Principal) -> Sequence[Header]:
+        """What every answer to this principal says of the limits that are left."""
         ...
 
 

@@ -102,13 +102,19 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     )
     health = Health(ledger, upstreams, audit, metrics, settings.health_interval_seconds)
     people = People.open(
-        settings, ledger_settings(settings, material), connections, metrics, upstreams.context_of
+        settings,
+        ledger_settings(settings, material),
+        connections,
+        ledger,
+        metrics,
+        upstreams.context_of,
     )
     relay = Relay(
         settings.node, transport, audit, people.limiter, metrics, settings.limits, utc_now, new_id
     )
     app = Gateway(
         KeyringGate(people.keyring, material.pepper, metrics, utc_now),
+        people.limiter,
         relay,
         upstreams,
         control_app(health, settings.node),

@@ -1,9 +1,7 @@
 """How a refusal is told: OpenAI's status, codes and headers. Pure."""
 
-from collections.abc import Iterable
 from types import MappingProxyType
 
-from gateway.answers import Header
 from gateway.errors import Limited
 from gateway.limits.decide import Refusal, Why
 
@@ -19,8 +17,8 @@ WORDS = MappingProxyType(
 BUDGETS = frozenset({Why.TOKENS_DAY, Why.TOKENS_MONTH})
 
 
-def limited(refusal: Refusal, left: Iterable[Header]) -> Limited:
-    """The error for a refusal, with the headers that say what is left.
+def limited(refusal: Refusal) -> Limited:
+    """The error for a refusal. What is left of the limits is in the headers of every answer.
 
     Clients that retry by themselves are told where that is of no use (`x-should-retry`).
     """
@@ -40,8 +38,6 @@ def limited(refusal: Refusal, left: Iterable[Header]) -> Limited:
             retry_after_seconds=wait,
             code=code,
         )
-    more = {name.decode(): value.decode() for name, value in left}
     if wait is None or refusal.why in BUDGETS:
-        more["x-should-retry"] = "false"
-    error.headers = MappingProxyType({**error.headers, **more})
+        error.headers = MappingProxyType({**error.headers, "x-should-retry": "false"})
     return error

@@ -25,7 +25,7 @@ from gateway.member import Member
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.usage import Usage
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.limits import UNLIMITED, Limits, key_subject, tenant_subject
 from ledger.quotas import CONCURRENT, Ask, Deal
 
@@ -82,11 +82,6 @@ class Charge:
         self._limiter, self._meters, self._marks = limiter, meters, marks
         self._tokens = tokens
 
-    @property
-    def headers(self) -> Sequence[Header]:
-        """See seams.Reservation."""
-        return headers(self._meters, self._limiter.now())
-
     def settle(self, usage: Usage | None) -> None:
         """See seams.Reservation."""
         now = self._limiter.now()
@@ -100,8 +95,6 @@ class Charge:
 
 class Free:
     """The reservation of a request without limits."""
-
-    headers: Sequence[Header] = ()
 
     def settle(self, usage: Usage | None) -> None:
         """See seams.Reservation."""
@@ -210,7 +203,7 @@ class Limiter:
                         continue
                     short = decide.short_of(all_meters(accounts), tokens, now)
                     if short and (recalled or not decide.may_be_recalled(short)):
-                        self._raise(decide.refuse(short, tokens, now), accounts, now)
+                        self._raise(decide.refuse(short, tokens, now))
                     recalled = bool(short)
                     await asyncio.sleep(RECALL_SECONDS if short else 0)
         except (LedgerError, TimeoutError) as error:
@@ -233,8 +226,8 @@ class Limiter:
                 if charge is not None:
                     return charge
                 if now >= self._valid_until:
-                    await self._keep()
-                self._refuse_if_known(accounts, tokens, self.now())
+                    raise Unavailable("the lease has run out")
+                self._refuse_if_known(accounts, tokens, now)
                 await self._deal_for(accounts, tokens)
                 return self._charge(accounts, tokens, self.now())
         finally:
@@ -271,11 +264,11 @@ class Limiter:
             return
         refusal = decide.refusal_known(all_meters(accounts), tokens, now)
         if refusal is not None:
-            self._raise(refusal, accounts, now)
+            self._raise(refusal)
 
-    def _raise(self, refusal: decide.Refusal, accounts: Sequence[Account], now: float) -> None:
+    def _raise(self, refusal: decide.Refusal) -> None:
         self._metrics.limited.labels(refusal.why.value).inc()
-        raise limited(refusal, headers(all_meters(accounts), now))
+        raise limited(refusal)
 
     # Keeping
 
