@@ -1,7 +1,7 @@
 """Keys and shares of limits in the ledger, as the keyring and the limiter ask for them.
 
-Every step takes bounded time. While the ledger is known to be away steps fail at once: requests that
-cannot be served without it are told so instead of waiting one by one for the same timeout. The
+Every step takes bounded time. While the ledger is known to be away steps fail at once: requests
+that cannot be served without it are told so instead of waiting one by one for the same timeout. The
 limiter's sign of life is always tried.
 """
 

@@ -1,4 +1,4 @@
-"""Limits over two gateways and a real PostgreSQL: never passed, whoever dies; changes heard at once."""
+"""Limits over two gateways and a real PostgreSQL: never passed, whoever dies; changes are heard."""
 
 import asyncio
 import signal
@@ -97,6 +97,6 @@ async def test_100_clients_on_1000_tokens_never_pass_them_though_a_gateway_dies(
         await pair[0].stop(signal.SIGKILL)
 
     await asyncio.gather(kill(), *(client(number) for number in range(100)))
-    print(sum(spent), len(spent), statuses)
+    assert len(spent) > 20
     assert set(statuses) == {200, 429}
     assert 0 < sum(spent) <= 1000
