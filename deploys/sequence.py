@@ -21,6 +21,7 @@ from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
 from deploys.roles.release import release
+from deploys.roles.sequencer import sequencer
 from deploys.roles.witness import witness
 from inventory.model import Node, Platform, Role
 
@@ -90,6 +91,7 @@ def stages() -> tuple[Stage, ...]:
             "services",
             (
                 RoleStep("data", data, having(Role.DATA)),
+                RoleStep("sequencer", sequencer, having(Role.DATA)),
                 RoleStep("inference", inference, having(Role.INFERENCE)),
                 RoleStep("node exporter", node_exporter, linux),
                 RoleStep("exporter", exporter, linux),

@@ -20,7 +20,6 @@ COMMANDS = {
     "exec": "nodes:exec_",
     "doctor": "doctor:doctor",
     "keys": "keys:keys",
-    "tenants": "tenants:tenants",
     "certs": "certs:certs",
     "lock": "lock:lock",
     "inventory": "inventory:inventory",

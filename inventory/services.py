@@ -15,7 +15,11 @@ EVERYWHERE = (
     "federation-witness.service",
 )
 BY_ROLE = {
-    Role.DATA: ("federation-postgres.service", "federation-postgres-exporter.service"),
+    Role.DATA: (
+        "federation-postgres.service",
+        "federation-postgres-exporter.service",
+        "federation-sequencer.service",
+    ),
     Role.INFERENCE: ("federation-inference.service",),
     Role.GATEWAY: ("federation-gateway.service",),
     Role.MONITORING: ("federation-prometheus.service", "federation-alertmanager.service"),

@@ -87,3 +87,11 @@ async def cosignatures(connection: Connection, size: int) -> tuple[str, ...]:
         cursor = await connection.execute(QUERIES["cosignatures_of"], {"size": size})
         rows = await cursor.fetchall()
     return tuple(row["line"] for row in rows)
+
+
+async def cosigned_size(connection: Connection, witness: str) -> int:
+    """The largest size this witness (its key's name) has cosigned, as the log has it, or 0."""
+    with translated(writing=False):
+        cursor = await connection.execute(QUERIES["cosigned_size"], {"witness": witness})
+        row = await cursor.fetchone()
+    return int(row["size"]) if row and row["size"] is not None else 0

@@ -43,21 +43,21 @@ SELECT 1 AS answer
 -- name: key_issue
 -- Add a key; the server sets the time.
 INSERT INTO ledger.api_keys
-    (id, name, digest, pepper_version, scopes, models, created_by, expires_at, tenant, roles)
+    (id, name, digest, pepper_version, scopes, models, created_by, expires_at)
 VALUES (%(id)s, %(name)s, %(digest)s, %(pepper_version)s, %(scopes)s, %(models)s, %(actor)s,
-        %(expires_at)s, %(tenant)s, %(roles)s)
-RETURNING id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
+        %(expires_at)s)
+RETURNING id, name, scopes, models, created_at, created_by, expires_at,
           revoked_at, revoked_by, revoked_reason
 
 -- name: key_list
--- Every key there ever was, of one tenant or (null) of all, oldest first; no digest.
-SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
+-- Every key there ever was, oldest first; no digest.
+SELECT id, name, scopes, models, created_at, created_by, expires_at,
        revoked_at, revoked_by, revoked_reason
-FROM ledger.api_keys WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY created_at, id
+FROM ledger.api_keys ORDER BY created_at, id
 
 -- name: key_show
 -- One key as people see it; no digest.
-SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
+SELECT id, name, scopes, models, created_at, created_by, expires_at,
        revoked_at, revoked_by, revoked_reason
 FROM ledger.api_keys WHERE id = %(id)s
 
@@ -69,7 +69,7 @@ WHERE id = %(id)s AND revoked_at IS NULL
 
 -- name: key_find
 -- What a gateway needs to judge one key: a single look at the primary key.
-SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at, tenant, roles
+SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at
 FROM ledger.api_keys WHERE id = %(id)s
 
 -- name: request_open
@@ -138,6 +138,10 @@ SELECT line FROM ledger.cosignatures WHERE size = %(size)s ORDER BY witness
 -- The events from a number on: those of the last tile.
 SELECT seq, body FROM ledger.log WHERE seq >= %(first)s ORDER BY seq LIMIT 257
 
+-- name: snapshot_begin
+-- Let the transaction that begins see one moment of the database, and write nothing.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+
 -- name: sequencer_claim
 -- The lock of the one active sequencer; released with the session.
 SELECT pg_try_advisory_lock(7310579601823045) AS claimed
@@ -169,6 +173,15 @@ SELECT min(received_at) AS oldest, count(*) AS count FROM (
     SELECT received_at FROM ledger.inbox
     WHERE arrival >= (SELECT inbox_floor FROM ledger.log_state)
     ORDER BY arrival LIMIT 100000) AS w
+
+-- name: inbox_any
+-- Whether any event waits to be numbered.
+SELECT EXISTS (SELECT FROM ledger.inbox
+               WHERE arrival >= (SELECT inbox_floor FROM ledger.log_state)) AS waits
+
+-- name: cosigned_size
+-- The largest size a witness has cosigned.
+SELECT max(size) AS size FROM ledger.cosignatures WHERE witness = %(witness)s
 
 -- name: partitions_make
 -- Have the partitions of this month and of those ahead.

@@ -6,8 +6,12 @@ it says how large the log was; the server lets one at a time through and refuses
 (Superseded). So two that believe they are the sequencer do no harm: one is told.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+
+from psycopg.pq import TransactionStatus
 
 from ledger import log, tiles
 from ledger.connect import Connection
@@ -44,15 +48,37 @@ async def claim(connection: Connection) -> bool:
     return bool(row and row["claimed"])
 
 
+@asynccontextmanager
+async def snapshot(connection: Connection) -> AsyncIterator[None]:
+    """Reads inside see one moment of the database; inside another snapshot, that one's."""
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        yield
+        return
+    with translated(writing=False):
+        async with connection.transaction():
+            await connection.execute(QUERIES["snapshot_begin"])
+            yield
+
+
 async def load(connection: Connection) -> Edge:
-    """The tree's right edge, checked against everything that is stored of it, and safe to show.
+    """`read_edge` at one moment, and safe to show.
 
     A server that crashed shows rows whose commit no standby has yet; a tree or a head that is still
     to be lost must not be continued, much less be shown to witnesses. So this returns when another
-    server has all that is read here.
+    server has all that was read.
+    """
+    async with snapshot(connection):
+        edge = await read_edge(connection)
+    await replicated(connection)
+    return edge
 
-    Raises LogBroken, saying what disagrees: the edge tiles with frontier and root, with the
-    bytes of the last events, or the events' numbers with the size.
+
+async def read_edge(connection: Connection) -> Edge:
+    """The tree's right edge, checked against everything that is stored of it.
+
+    To be called inside a `snapshot`: another sequencer may be at work. Raises LogBroken, saying
+    what disagrees: the edge tiles with frontier and root, with the bytes of the last events, or the
+    events' numbers with the size.
     """
     state = await log.state(connection)
     wanted = [
@@ -71,11 +97,10 @@ async def load(connection: Connection) -> Edge:
     if frontier.root() != state.root:
         raise LogBroken(f"the frontier of {state.size} events does not have the stored root")
     await _check_rows(connection, edge)
-    await _replicated(connection)
     return edge
 
 
-async def _replicated(connection: Connection) -> None:
+async def replicated(connection: Connection) -> None:
     """Wait until all that this session can see is where no single failure loses it."""
     with translated(writing=False):
         await connection.execute(QUERIES["replicated"])
@@ -157,6 +182,13 @@ async def waiting(connection: Connection) -> Waiting:
         row = await (await connection.execute(QUERIES["inbox_waiting"])).fetchone()
     assert row is not None  # noqa: S101 - aggregates give one row
     return Waiting(row["oldest"], row["count"])
+
+
+async def any_waiting(connection: Connection) -> bool:
+    """Whether there is anything to number: a look that writes nothing and locks nothing."""
+    with translated(writing=False):
+        row = await (await connection.execute(QUERIES["inbox_any"])).fetchone()
+    return bool(row and row["waits"])
 
 
 async def make_partitions(connection: Connection, months: int) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ def jobs(federation: Federation) -> tuple[Job, ...]:
         Job("gateway", "Gateways", ports.gateway_metrics, federation.with_role(Role.GATEWAY)),
         Job("engine", "vLLM", ports.vllm, federation.with_role(Role.INFERENCE)),
         Job("postgres", "PostgreSQL", ports.postgres_exporter, federation.with_role(Role.DATA)),
+        Job("sequencer", "Sequencers", ports.sequencer, federation.with_role(Role.DATA)),
         Job("witness", "Witnesses of the ledger", ports.witness, linux),
         Job("prometheus", "Prometheus itself", ports.prometheus, monitoring),
         Job("alertmanager", "Alertmanager", ports.alertmanager, monitoring),

@@ -17,6 +17,7 @@ RELEASE_MARKER = f"{CURRENT}/.complete"
 IMPORTS = (
     "gateway.__main__",
     "daemons.exporter.__main__",
+    "daemons.sequencer.__main__",
     "daemons.witness.__main__",
     "ledger.__main__",
 )

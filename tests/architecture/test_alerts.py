@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]
 
 from daemons.exporter.decide import Snapshot, UnitState, metrics
+from daemons.sequencer.metrics import SequencerMetrics
 from gateway.metrics import GatewayMetrics
 
 TEMPLATES = Path(__file__).parents[2] / "deploys" / "templates"
@@ -33,6 +34,14 @@ def test_every_federation_metric_in_a_rule_is_exported() -> None:
     snapshot = Snapshot("1.0.0", 1.0, (UnitState("a.service", True, 1.0, 1),), ())
     exported = {sample.name for metric in metrics(snapshot) for sample in metric.samples}
     used = set(re.findall(r"\b(federation_[a-z_]+)", expressions()))
+    assert used
+    assert used <= exported
+
+
+def test_every_sequencer_metric_in_a_rule_is_exported() -> None:
+    text = SequencerMetrics(["anode"]).text().decode()
+    exported = set(re.findall(r"^(sequencer_[a-z_]+)", text, re.MULTILINE))
+    used = set(re.findall(r"\b(sequencer_[a-z_]+)", expressions()))
     assert used
     assert used <= exported
 

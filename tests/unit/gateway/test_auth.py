@@ -1,7 +1,5 @@
 """Keys against a key book held in memory: one answer, one amount of work."""
 
-import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +7,8 @@ import pytest
 from pydantic import SecretBytes
 
 from gateway import auth
-from gateway.auth import KeyringGate, source_class
+from gateway.auth import LedgerGate, source_class
 from gateway.errors import LedgerAway, NotAuthenticated
-from gateway.keyring import Keyring, Terms
 from gateway.metrics import GatewayMetrics
 from ledger.errors import Unavailable
 from ledger.keys import Verifier
@@ -45,17 +42,16 @@ class Book:
         self.away = away
         self.asked: list[str] = []
 
-    async def find_many(self, key_ids: Sequence[str]) -> tuple[int, Sequence[Verifier]]:
-        self.asked += key_ids
+    async def find(self, key_id: str) -> Verifier | None:
+        self.asked.append(key_id)
         if self.away:
             raise Unavailable("gone")
-        return 1, [self.by_id[key_id] for key_id in key_ids if key_id in self.by_id]
+        return self.by_id.get(key_id)
 
 
-def gate(book: Book) -> tuple[KeyringGate, GatewayMetrics]:
+def gate(book: Book) -> tuple[LedgerGate, GatewayMetrics]:
     metrics = GatewayMetrics(())
-    keyring = Keyring(book, Terms(), time.monotonic)
-    return KeyringGate(keyring, PEPPER, metrics, lambda: NOW, NOW.timestamp), metrics
+    return LedgerGate(book, PEPPER, metrics, lambda: NOW), metrics
 
 
 def header(text: str) -> bytes:
