@@ -20,6 +20,7 @@ COMMANDS = {
     "exec": "nodes:exec_",
     "doctor": "doctor:doctor",
     "keys": "keys:keys",
+    "tenants": "tenants:tenants",
     "certs": "certs:certs",
     "lock": "lock:lock",
     "inventory": "inventory:inventory",

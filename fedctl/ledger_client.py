@@ -14,12 +14,15 @@ from typing import TypeVar
 from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import keys
+from ledger import keys, limits, quotas, tenants
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Unavailable
 from ledger.event import Event
-from ledger.keys import KeyRecord
+from ledger.keys import DEFAULT_TENANT, KeyRecord
+from ledger.limits import Limits
+from ledger.quotas import Use
+from ledger.tenants import TenantRecord
 from trust.apikeys import ApiKey, Pepper
 from trust.authority import Authority
 
@@ -45,25 +48,55 @@ class Ledger:
         scopes: Sequence[str],
         models: Sequence[str] | None,
         expires_at: datetime | None,
+        tenant: str = DEFAULT_TENANT,
+        roles: Sequence[str] = (),
     ) -> tuple[ApiKey, KeyRecord]:
         """A new key and its record; raises LedgerError."""
         pepper = Pepper.parse(pepper_text(self.home))
         return self._with(
             lambda connection: keys.issue(
                 connection, pepper, name=name, scopes=scopes, models=models,
-                expires_at=expires_at, actor=actor,
+                expires_at=expires_at, actor=actor, tenant=tenant, roles=roles,
             )
         )  # fmt: skip
 
-    def list_keys(self) -> tuple[KeyRecord, ...]:
-        """Every key there ever was."""
-        return self._with(keys.list_keys)
+    def list_keys(self, tenant: str | None = None) -> tuple[KeyRecord, ...]:
+        """Every key there ever was, of one tenant or of all."""
+        return self._with(lambda connection: keys.list_keys(connection, tenant))
 
     def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
         """Revoke a key for good; raises UnknownKey."""
         return self._with(
             lambda connection: keys.revoke(connection, key_id, reason=reason, actor=actor)
         )
+
+    def create_tenant(self, name: str, models: Sequence[str] | None, actor: str) -> None:
+        """A new tenant; raises Conflict for one that is there."""
+
+        async def create(connection: Connection) -> None:
+            await tenants.create(connection, name, models=models, actor=actor)
+
+        self._with(create)
+
+    def list_tenants(self) -> tuple[TenantRecord, ...]:
+        """Every tenant."""
+        return self._with(tenants.list_tenants)
+
+    def show_tenant(self, name: str) -> TenantRecord:
+        """One tenant; raises UnknownTenant."""
+        return self._with(lambda connection: tenants.show(connection, name))
+
+    def set_limits(self, subject: str, wanted: Limits, actor: str) -> None:
+        """Replace the limits of a key or a tenant; raises Rejected when there is none."""
+        self._with(lambda connection: limits.set_limits(connection, subject, wanted, actor=actor))
+
+    def show_limits(self, subject: str) -> Limits:
+        """The limits of a key or a tenant."""
+        return self._with(lambda connection: limits.show_limits(connection, subject))
+
+    def used(self, subject: str) -> tuple[Use, ...]:
+        """What is used of each limit now."""
+        return self._with(lambda connection: quotas.used(connection, subject))
 
     def record(self, wanted: Sequence[Event]) -> None:
         """Append events; those that are there already stay as they are."""

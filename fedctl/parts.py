@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fedctl.deploy import Order, Stopper
     from ledger.event import Event as LedgerEvent
     from ledger.keys import KeyRecord
+    from ledger.limits import Limits
+    from ledger.quotas import Use
+    from ledger.tenants import TenantRecord
     from trust.apikeys import ApiKey
 
 
@@ -30,11 +33,31 @@ class LedgerAccess(Protocol):
         scopes: Sequence[str],
         models: Sequence[str] | None,
         expires_at: datetime | None,
+        tenant: str = "default",
+        roles: Sequence[str] = (),
     ) -> "tuple[ApiKey, KeyRecord]":
         """A new key and its record."""
 
-    def list_keys(self) -> "tuple[KeyRecord, ...]":
-        """Every key there ever was."""
+    def list_keys(self, tenant: str | None = None) -> "tuple[KeyRecord, ...]":
+        """Every key there ever was, of one tenant or of all."""
+
+    def create_tenant(self, name: str, models: Sequence[str] | None, actor: str) -> None:
+        """A new tenant."""
+
+    def list_tenants(self) -> "tuple[TenantRecord, ...]":
+        """Every tenant."""
+
+    def show_tenant(self, name: str) -> "TenantRecord":
+        """One tenant."""
+
+    def set_limits(self, subject: str, wanted: "Limits", actor: str) -> None:
+        """Replace the limits of a key or a tenant."""
+
+    def show_limits(self, subject: str) -> "Limits":
+        """The limits of a key or a tenant."""
+
+    def used(self, subject: str) -> "tuple[Use, ...]":
+        """What is used of each limit now."""
 
     def revoke(self, key_id: str, reason: str, actor: str) -> "KeyRecord":
         """Revoke a key for good."""

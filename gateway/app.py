@@ -7,6 +7,7 @@ error body or a connection that closes without pretending to be complete.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ from gateway.exchange import CLIENT_GONE_STATUS, Exchange, Receive, Scope, Send
 from gateway.metrics import GatewayMetrics
 from gateway.relay import Relay
 from gateway.request import authorization, check_content, parse_call
-from gateway.seams import Gate, Principal
+from gateway.seams import Admission, Gate, Principal
 from gateway.settings import Limits, Timeouts
 from gateway.upstreams import Upstreams
 
@@ -42,6 +43,7 @@ class Gateway:
     def __init__(
         self,
         gate: Gate,
+        admission: Admission,
         relay: Relay,
         upstreams: Upstreams,
         control: Application,
@@ -50,7 +52,8 @@ class Gateway:
         limits: Limits,
         new_request_id: Callable[[], str],
     ) -> None:
-        self._gate, self._relay, self._upstreams = gate, relay, upstreams
+        self._gate, self._admission = gate, admission
+        self._relay, self._upstreams = relay, upstreams
         self._control, self._metrics = control, metrics
         self._timeouts, self._limits = timeouts, limits
         self._new_request_id = new_request_id
@@ -107,6 +110,7 @@ class Gateway:
     async def _admitted(self, exchange: Exchange) -> Principal:
         shown = authorization(exchange.headers)
         principal = await self._gate.authenticate(shown, exchange.client)
+        exchange.also = partial(self._admission.headers_for, principal)
         if INFERENCE not in principal.scopes:
             raise NotPermitted(f"This API key lacks the scope {INFERENCE!r}.", code="missing_scope")
         return principal

@@ -1,20 +1,20 @@
-"""Who is asking, and what they may: the key in the header against the ledger, at every request.
+"""Who is asking: the key in the header against the keyring, at every request.
 
-Nothing is cached: a key that is revoked does not work for the next request. Whatever is wrong with
-a key, the answer is one and the same, and takes the same work: an unknown id costs a digest too.
+Whatever is wrong with a key, the answer is one and the same, and takes the same work: an unknown id
+costs a digest too. A key that was proved once is recognised by its whole header.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Protocol
 
 from gateway.errors import LedgerAway, NotAuthenticated
+from gateway.keyring import Keyring
 from gateway.metrics import GatewayMetrics
-from gateway.request import bearer
-from gateway.seams import DEFAULT_TENANT, Principal
-from ledger.errors import LedgerError
+from gateway.request import MAX_AUTHORIZATION_BYTES, bearer
+from gateway.seams import Principal
 from ledger.keys import Verifier
 from trust import apikeys
 from trust.apikeys import ApiKey, Pepper
@@ -25,29 +25,26 @@ logger = logging.getLogger("gateway.auth")
 NO_DIGEST = bytes(32)
 
 
-class KeyBook(Protocol):
-    """Where keys are looked up; raises LedgerError when it cannot be asked."""
-
-    async def find(self, key_id: str) -> Verifier | None:
-        """What recognises the key with this id, or None."""
-        ...
-
-
-class LedgerGate:
+class KeyringGate:
     """Turns a request's `Authorization` into whom the key speaks for, or refuses (seams.Gate)."""
 
     def __init__(
         self,
-        keys: KeyBook,
+        keyring: Keyring,
         pepper: Pepper,
         metrics: GatewayMetrics,
         clock: Callable[[], datetime],
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._keys, self._pepper = keys, pepper
-        self._metrics, self._clock = metrics, clock
+        self._keyring, self._pepper = keyring, pepper
+        self._metrics, self._clock, self._wall = metrics, clock, wall
 
     async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
         """See seams.Gate."""
+        if authorization is not None and len(authorization) <= MAX_AUTHORIZATION_BYTES:
+            member = self._keyring.recognise(authorization, self._wall())
+            if member is not None:
+                return member
         try:
             text = bearer(authorization)
         except NotAuthenticated:
@@ -57,14 +54,17 @@ class LedgerGate:
         except InvalidApiKey:
             raise self._refusal("malformed", client) from None
         try:
-            verifier = await self._keys.find(key.id)
-        except LedgerError as error:
-            logger.warning("key lookup failed", extra={"reason": type(error).__name__})
-            raise LedgerAway from error
+            entry = await self._keyring.find(key.id)
+        except LedgerAway as away:
+            logger.warning("key lookup failed", extra={"why": type(away.__cause__).__name__})
+            raise
+        verifier = None if entry is None else entry.verifier
         wrong = self._wrong(key, verifier)
-        if verifier is None or wrong:
+        if entry is None or wrong:
             raise self._refusal(wrong or "unknown", client, key.id)
-        return Principal(verifier.id, DEFAULT_TENANT, verifier.scopes, verifier.models)
+        if authorization is not None:
+            self._keyring.prove(authorization, entry)
+        return entry.member
 
     def _wrong(self, key: ApiKey, verifier: Verifier | None) -> str | None:
         stored = NO_DIGEST if verifier is None else verifier.digest

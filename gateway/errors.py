@@ -13,6 +13,7 @@ GatewayError
 │   ├── NotJson                 415  another content type or encoding
 │   ├── Limited                 429  a limit of the key or its tenant; it cost nothing
 │   ├── Stopping                503  cut short by this gateway's end
+│   ├── LimitsAway              503  what is left of a limit cannot be asked now
 │   ├── LedgerAway              503  keys or the audit cannot be had now
 │   └── UpstreamError                what an engine did wrong
 │       ├── UpstreamRefused     4xx  the engine's own refusal, passed on
@@ -120,6 +121,16 @@ class Limited(Refused):
         super().__init__(message, code=code)
         if retry_after_seconds is not None:
             self.headers = MappingProxyType({"retry-after": str(retry_after_seconds)})
+
+
+class LimitsAway(Refused):
+    """The share of a limit that was leased is used up or has run out, and no more can be had."""
+
+    status, code = 503, "limits_unavailable"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("The limits of this key cannot be checked at the moment. Try again.")
 
 
 class UpstreamError(Refused):

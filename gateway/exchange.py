@@ -5,7 +5,7 @@ Plain ASGI and no framework: what is relayed should pass through as little as po
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from gateway import answers
@@ -51,6 +51,8 @@ class Exchange:
         self.traceparent = traceparent(self.headers)
         self.status: int | None = None
         self.complete = False
+        # What every answer says besides: asked for when its head is sent.
+        self.also: Callable[[], Iterable[Header]] = tuple
 
     @property
     def elapsed_seconds(self) -> float:
@@ -138,6 +140,7 @@ class Exchange:
     async def _start(self, status: int, headers: list[Header]) -> None:
         self.status = status
         headers.append((b"x-request-id", self.request_id.encode("ascii")))
+        headers += self.also()
         await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _deliver(self, message: dict[str, Any]) -> None:

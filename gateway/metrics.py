@@ -22,7 +22,8 @@ UPSTREAM_REASONS = (
     "timeout",
     "too_large",
 )
-COMPONENTS = ("ledger", "upstreams")
+COMPONENTS = ("ledger", "listener", "upstreams")
+LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -96,6 +97,25 @@ class GatewayMetrics:
             "Outcomes that wait for the ledger to come back.",
             registry=registry,
         )
+        self.limited = Counter(
+            "gateway_limited", "Requests refused by a limit.", ("limit",), registry=registry
+        )
+        self.limits_away = Counter(
+            "gateway_limits_away",
+            "Requests refused because nobody could be asked about their limits.",
+            registry=registry,
+        )
+        self.limits_lease = Gauge(
+            "gateway_limits_lease_seconds",
+            "How long shares of limits may be used without another sign of life.",
+            registry=registry,
+        )
+        self.keyring_keys = Gauge("gateway_keyring_keys", "Keys held in memory.", registry=registry)
+        self.keyring_age = Gauge(
+            "gateway_keyring_age_seconds",
+            "How long ago the list of changed keys was read (1e9: never).",
+            registry=registry,
+        )
         self.component_up = Gauge(
             "gateway_component_up",
             "Whether what the gateway needs is there.",
@@ -126,6 +146,8 @@ class GatewayMetrics:
             self.outcomes.labels(outcome)
         for step in ("intent", "outcome"):
             self.audit_failures.labels(step)
+        for limit in LIMITS:
+            self.limited.labels(limit)
         for component in COMPONENTS:
             self.component_up.labels(component)
 

@@ -31,9 +31,6 @@ from ledger.requests import Outcome
 
 logger = logging.getLogger("gateway.relay")
 
-# What a token is worth on average in JSON, for reserving before the engine has counted.
-BYTES_A_TOKEN = 4
-
 
 @dataclass
 class Progress:
@@ -69,8 +66,9 @@ class Relay:
         self, exchange: Exchange, principal: Principal, call: Call, engine: Engine
     ) -> None:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
-        estimate = len(call.body) // BYTES_A_TOKEN
-        reservation = await self._admission.admit(principal, call.model, estimate, call.max_tokens)
+        reservation = await self._admission.admit(
+            principal, call.model, len(call.body), call.max_tokens
+        )
         progress = Progress()
         try:
             await self._relay(exchange, principal, call, engine, progress)

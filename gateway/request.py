@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
+from gateway.limits.estimate import completion_bound
 
 MAX_MODEL_CHARS = 200
 MAX_AUTHORIZATION_BYTES = 512
@@ -109,13 +110,4 @@ def parse_call(body: bytes) -> Call:
     stream = value.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("'stream' must be a boolean.", param="stream", code="invalid_type")
-    return Call(model, bool(stream), body, _max_tokens(value))
-
-
-def _max_tokens(value: dict[str, Any]) -> int | None:
-    """The client's bound on the answer; what is no bound is the engine's to refuse."""
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
-        bound = value.get(name)
-        if isinstance(bound, int) and not isinstance(bound, bool) and bound > 0:
-            return bound
-    return None
+    return Call(model, bool(stream), body, completion_bound(value))

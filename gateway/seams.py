@@ -82,11 +82,6 @@ class Gate(Protocol):
 class Reservation(Protocol):
     """A request's place in its limits, held until it is settled."""
 
-    @property
-    def headers(self) -> Sequence[Header]:
-        """What every answer of this request says of the limits that are left (may be empty)."""
-        ...
-
     def settle(self, usage: Usage | None) -> None:
         """The request is over; called exactly once, and never waits.
 
@@ -100,13 +95,17 @@ class Admission(Protocol):
     """Limits of keys and tenants: reserved before, reconciled after."""
 
     async def admit(
-        self, principal: Principal, model: str, prompt_estimate: int, max_tokens: int | None
+        self, principal: Principal, model: str, prompt_bytes: int, max_tokens: int | None
     ) -> Reservation:
-        """Reserve a request with about `prompt_estimate` tokens in and up to `max_tokens` out
-        (None: the client sets no bound).
+        """Reserve a request with a body of `prompt_bytes` bytes and up to `max_tokens` tokens out,
+        all choices together (None: the client sets no bound).
 
-        Raises Limited (status, code, Retry-After), which costs nothing.
+        Raises Limited (status, code, Retry-After) or LimitsAway, which cost nothing.
         """
+        ...
+
+    def headers_for(self, principal: Principal) -> Sequence[Header]:
+        """What every answer to this principal says of the limits that are left."""
         ...
 
 

@@ -20,15 +20,15 @@ from typing import Any
 
 import uvicorn
 
-from gateway.admission import Unlimited
 from gateway.app import Gateway
 from gateway.audit import LedgerAudit
-from gateway.auth import LedgerGate
+from gateway.auth import KeyringGate
 from gateway.control import control_app
 from gateway.health import Health
 from gateway.ledger_client import PooledLedger, WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.metrics_app import MetricsApp
+from gateway.people import People
 from gateway.protocol import guarded
 from gateway.relay import Relay
 from gateway.settings import GatewaySettings
@@ -101,11 +101,20 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         settings.upstreams, transport, metrics, settings.timeouts.upstream_health_seconds
     )
     health = Health(ledger, upstreams, audit, metrics, settings.health_interval_seconds)
+    people = People.open(
+        settings,
+        ledger_settings(settings, material),
+        connections,
+        ledger,
+        metrics,
+        upstreams.context_of,
+    )
     relay = Relay(
-        settings.node, transport, audit, Unlimited(), metrics, settings.limits, utc_now, new_id
+        settings.node, transport, audit, people.limiter, metrics, settings.limits, utc_now, new_id
     )
     app = Gateway(
-        LedgerGate(ledger, material.pepper, metrics, utc_now),
+        KeyringGate(people.keyring, material.pepper, metrics, utc_now),
+        people.limiter,
         relay,
         upstreams,
         control_app(health, settings.node),
@@ -117,9 +126,11 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.
     await connections.open(wait=False)
     try:
+        await people.start()
         await health.start()
         yield Parts(app, metrics, health, relay)
     finally:
+        await people.stop()
         await health.stop()
         await transport.close()
         await connections.close(timeout=5)

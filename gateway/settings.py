@@ -50,9 +50,31 @@ class Tls(Section):
 
 
 class Keys(Section):
-    """API keys: the pepper that turns a presented secret into the digest the ledger stores."""
+    """API keys: the pepper that turns a presented secret into the digest the ledger stores, and how
+    long and how much of what the ledger said is remembered (see gateway/keyring.py).
+    """
 
     pepper_path: ConfigPath = CREDENTIALS / "key-pepper"
+    poll_seconds: Annotated[float, Field(ge=0.05, le=10)] = 0.25
+    lease_seconds: Annotated[float, Field(ge=0.2, le=60)] = 0.9
+    stale_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 3600.0
+    max_cached: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    max_unknown: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _polls_within_the_lease(self) -> Self:
+        if self.poll_seconds * 2 > self.lease_seconds:
+            raise ValueError("lease_seconds must be at least twice poll_seconds")
+        return self
+
+
+class Quotas(Section):
+    """Limits of keys and tenants: how shares of them are held (see gateway/limits)."""
+
+    lease_seconds: Annotated[float, Field(ge=2, le=86400)] = 60.0
+    patience_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    assumed_completion_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
+    worker: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class Ledger(Section):
@@ -141,6 +163,7 @@ class GatewaySettings(Settings):
     metrics: Metrics
     tls: Tls = Tls()
     keys: Keys = Keys()
+    quotas: Quotas = Quotas()
     ledger: Ledger
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()

@@ -88,6 +88,12 @@ class Upstreams:
                     found.setdefault(name, entry)
         return list(found.values())
 
+    def context_of(self, model: str) -> int | None:
+        """How long prompt and answer of `model` can be together, in tokens, where engines tell."""
+        known = [engine.listed.get(model, {}).get("max_model_len") for engine in self.engines]
+        lengths = [value for value in known if isinstance(value, int) and value > 0]
+        return max(lengths, default=None)
+
     async def look(self) -> None:
         """Ask every engine once, all at the same time; failures are states, not errors."""
         await asyncio.gather(*(self._look_at(engine) for engine in self.engines))

@@ -7,6 +7,7 @@ LedgerError
 ├── Rejected             the server refused the row itself
 │   └── Conflict         the same id was written before with other content
 ├── UnknownKey           no API key has this id
+├── UnknownTenant        no tenant has this name
 ├── EventInvalid         not an event the ledger can hold (before any server was asked)
 ├── NoteInvalid          no signed note, or signed by nobody we know
 ├── ProofInvalid         a Merkle proof that does not prove what it should
@@ -51,6 +52,10 @@ class Conflict(Rejected):
 
 class UnknownKey(LedgerError):
     """No API key has this id."""
+
+
+class UnknownTenant(LedgerError):
+    """No tenant has this name."""
 
 
 class EventInvalid(LedgerError):

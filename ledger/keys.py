@@ -5,18 +5,20 @@ with who revoked it, when and why; no role can bring it back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from ledger.connect import Connection, Row
-from ledger.errors import UnknownKey
+from ledger.errors import Unavailable, UnknownKey
+from ledger.limits import UNLIMITED, Limits, limits_of
 from ledger.queries import QUERIES
 from ledger.translate import translated
 from trust import apikeys
 from trust.apikeys import ApiKey, Pepper
 
 State = Literal["active", "expired", "revoked"]
+DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class KeyRecord:
     revoked_at: datetime | None
     revoked_by: str | None
     revoked_reason: str | None
+    tenant: str = DEFAULT_TENANT
+    roles: tuple[str, ...] = ()
 
     def state(self, now: datetime) -> State:
         """Whether the key works at `now`, and if not, why."""
         return _state(self.revoked_at, self.expires_at, now)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verifier:
-    """What recognises a key: its digest (out of `repr`) and its limits."""
+    """What recognises a key: its digest (out of `repr`), and what it may."""
 
     id: str
     name: str
@@ -51,6 +55,10 @@ class Verifier:
     models: frozenset[str] | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    tenant: str = DEFAULT_TENANT
+    roles: frozenset[str] = frozenset()
+    limits: Limits = UNLIMITED
+    tenant_limits: Limits = UNLIMITED
 
     def state(self, now: datetime) -> State:
         """Whether the key works at `now`, and if not, why."""
@@ -70,12 +78,14 @@ async def issue(
     models: Sequence[str] | None,
     expires_at: datetime | None,
     actor: str,
+    tenant: str = DEFAULT_TENANT,
+    roles: Sequence[str] = (),
     key: ApiKey | None = None,
 ) -> tuple[ApiKey, KeyRecord]:
     """A new key and its record; `key.reveal()` is the only time its text can be had.
 
-    Raises Rejected for a name, scope or date the table refuses. After OutcomeUnknown, simply issue
-    another: a key whose text nobody has seen can be used by nobody.
+    Raises Rejected for a name, scope, tenant or date the table refuses. After OutcomeUnknown,
+    simply issue another: a key whose text nobody has seen can be used by nobody.
     """
     made = key or apikeys.generate()
     values = {
@@ -87,6 +97,8 @@ async def issue(
         "models": None if models is None else list(models),
         "actor": actor,
         "expires_at": expires_at,
+        "tenant": tenant,
+        "roles": list(roles),
     }
     with translated(writing=True):
         cursor = await connection.execute(QUERIES["key_issue"], values)
@@ -94,10 +106,10 @@ async def issue(
     return made, _record(rows[0])
 
 
-async def list_keys(connection: Connection) -> tuple[KeyRecord, ...]:
-    """Every key there ever was, oldest first. No secret, no digest."""
+async def list_keys(connection: Connection, tenant: str | None = None) -> tuple[KeyRecord, ...]:
+    """Every key there ever was (of one tenant), oldest first. No secret, no digest."""
     with translated(writing=False):
-        rows = await (await connection.execute(QUERIES["key_list"])).fetchall()
+        rows = await (await connection.execute(QUERIES["key_list"], {"tenant": tenant})).fetchall()
     return tuple(_record(row) for row in rows)
 
 
@@ -125,14 +137,40 @@ async def find(connection: Connection, key_id: str) -> Verifier | None:
     """What recognises the key with this id, or None: one look at the primary key."""
     with translated(writing=False):
         row = await (await connection.execute(QUERIES["key_find"], {"id": key_id})).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _verifier(row)
+
+
+async def find_many(
+    connection: Connection, key_ids: Sequence[str]
+) -> tuple[int, tuple[Verifier, ...]]:
+    """What recognises those of the keys that exist, and the keyring's version this is true for."""
+    with translated(writing=False):
+        rows = await (
+            await connection.execute(QUERIES["keys_find"], {"ids": list(key_ids)})
+        ).fetchall()
+    if not rows:
+        raise Unavailable("the ledger has no keyring")
+    versions = [int(row.pop("version")) for row in rows]
+    return versions[0], tuple(_judged(row) for row in rows if row["id"] is not None)
+
+
+def _judged(row: Row) -> Verifier:
+    """A row of `keys_find`: a key within what its tenant allows."""
+    own, tenants = row["models"], row.pop("tenant_models")
+    if tenants is not None:
+        row["models"] = tenants if own is None else sorted(set(own) & set(tenants))
+    limits, tenant_limits = limits_of(row.pop("limits")), limits_of(row.pop("tenant_limits"))
+    return replace(_verifier(row), limits=limits, tenant_limits=tenant_limits)
+
+
+def _verifier(row: Row) -> Verifier:
     models = row["models"]
     return Verifier(
         **{
             **row,
             "digest": bytes(row["digest"]),
             "scopes": frozenset(row["scopes"]),
+            "roles": frozenset(row["roles"]),
             "models": None if models is None else frozenset(models),
         }
     )
@@ -143,6 +181,7 @@ def _record(row: Row) -> KeyRecord:
     return KeyRecord(
         **{
             **row,
+            "roles": tuple(row["roles"]),
             "scopes": tuple(row["scopes"]),
             "models": None if models is None else tuple(models),
         }

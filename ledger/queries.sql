@@ -43,21 +43,21 @@ SELECT 1 AS answer
 -- name: key_issue
 -- Add a key; the server sets the time.
 INSERT INTO ledger.api_keys
-    (id, name, digest, pepper_version, scopes, models, created_by, expires_at)
+    (id, name, digest, pepper_version, scopes, models, created_by, expires_at, tenant, roles)
 VALUES (%(id)s, %(name)s, %(digest)s, %(pepper_version)s, %(scopes)s, %(models)s, %(actor)s,
-        %(expires_at)s)
-RETURNING id, name, scopes, models, created_at, created_by, expires_at,
+        %(expires_at)s, %(tenant)s, %(roles)s)
+RETURNING id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
           revoked_at, revoked_by, revoked_reason
 
 -- name: key_list
--- Every key there ever was, oldest first; no digest.
-SELECT id, name, scopes, models, created_at, created_by, expires_at,
+-- Every key there ever was, of one tenant or (null) of all, oldest first; no digest.
+SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
        revoked_at, revoked_by, revoked_reason
-FROM ledger.api_keys ORDER BY created_at, id
+FROM ledger.api_keys WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY created_at, id
 
 -- name: key_show
 -- One key as people see it; no digest.
-SELECT id, name, scopes, models, created_at, created_by, expires_at,
+SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
        revoked_at, revoked_by, revoked_reason
 FROM ledger.api_keys WHERE id = %(id)s
 
@@ -69,7 +69,7 @@ WHERE id = %(id)s AND revoked_at IS NULL
 
 -- name: key_find
 -- What a gateway needs to judge one key: a single look at the primary key.
-SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at
+SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at, tenant, roles
 FROM ledger.api_keys WHERE id = %(id)s
 
 -- name: request_open

@@ -1,15 +1,20 @@
-"""`keys issue|list|revoke`: who may use the gateway."""
+"""`keys issue|list|revoke|limits`: who may use the gateway."""
 
 import re
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from fedctl import limit_options
 from fedctl.app import App, FedGroup, pass_app
+from fedctl.limit_options import limit_option
 from fedctl.render import age
 from fedctl.work import actor, working
-from ledger.keys import KeyRecord
+from ledger.keys import DEFAULT_TENANT, KeyRecord
+from ledger.limits import UNLIMITED, key_subject
+from trust.permissions import Role, Scope
 
 DEFAULT_SCOPES = ("inference",)
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
@@ -40,11 +45,26 @@ class Duration(click.ParamType[timedelta]):
 
 @keys.command()
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="What the key may do (default: inference).")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What the key may do.",
+)
 @click.option("--model", "models", multiple=True, help="Only these models (default: all).")
 @click.option(
     "--expires", type=Duration(), metavar="DURATION", help="12h, 30d, 4w (default: never)."
 )
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose key it is.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice([role.value for role in Role]),
+    help="Sets of scopes.",
+)
+@limit_option
 @pass_app
 def issue(
     app: App,
@@ -52,13 +72,27 @@ def issue(
     scopes: tuple[str, ...],
     models: tuple[str, ...],
     expires: timedelta | None,
+    tenant: str,
+    roles: tuple[str, ...],
+    limits: tuple[tuple[str, int | None], ...],
 ) -> None:
-    """A new key for NAME (a person or a program). The key is printed on stdout, this once."""
+    """A new key for NAME (a person or a program). The key is printed on stdout, this once.
+
+    Its scopes are those given and those of its roles; without either, inference.
+    """
     with working(app, "keys issue", name) as work:
         ledger = app.parts.open_ledger(app.federation, app.home, app.now)
         until = app.now() + expires if expires else None
-        key, record = ledger.issue(name, actor(), scopes or DEFAULT_SCOPES, models or None, until)
-        work.facts["key_id"] = record.id
+        rights = scopes or (() if roles else DEFAULT_SCOPES)
+        key, record = ledger.issue(
+            name, actor(), rights, models or None, until, tenant=tenant, roles=roles
+        )
+        work.facts |= {"key_id": record.id, "tenant": tenant}
+        if limits:
+            # Before anybody has the key's text: no request can come in between.
+            wanted = limit_options.changed(UNLIMITED, limits)
+            ledger.set_limits(key_subject(record.id), wanted, actor())
+            work.facts["limits"] = asdict(wanted)
         if app.json:
             app.output.data({"key": key.reveal(), **_value(record, app.now())})
             return
@@ -68,12 +102,13 @@ def issue(
 
 @keys.command("list")
 @click.option("--all", "everything", is_flag=True, help="Expired and revoked keys too.")
+@click.option("--tenant", help="Only the keys of this one.")
 @pass_app
-def list_(app: App, everything: bool) -> None:
+def list_(app: App, everything: bool, tenant: str | None) -> None:
     """Keys that work (no secrets)."""
     now = app.now()
     ledger = app.parts.open_ledger(app.federation, app.home, app.now)
-    found = [k for k in ledger.list_keys() if everything or k.state(now) == "active"]
+    found = [k for k in ledger.list_keys(tenant) if everything or k.state(now) == "active"]
     if app.json:
         app.output.data([_value(record, now) for record in found])
         return
@@ -81,13 +116,14 @@ def list_(app: App, everything: bool) -> None:
         app.output.say("no keys: fedctl keys issue NAME")
         return
     app.output.table(
-        ("id", "name", "state", "scopes", "models", "created", "by", "expires"),
+        ("id", "tenant", "name", "state", "scopes", "models", "created", "by", "expires"),
         [
             (
                 k.id,
+                k.tenant,
                 k.name,
                 k.state(now) + (f" ({k.revoked_reason})" if k.revoked_reason else ""),
-                " ".join(k.scopes),
+                " ".join((*k.scopes, *(f"role:{role}" for role in k.roles))),
                 "all" if k.models is None else " ".join(k.models),
                 age(k.created_at, now),
                 k.created_by,
@@ -115,6 +151,32 @@ def revoke(app: App, key_id: str, reason: str) -> None:
             app.output.data(_value(record, app.now()))
             return
         app.output.say(f"revoked {record.id} ({record.name}): {record.revoked_reason}")
+
+
+@keys.command("limits")
+@click.argument("key_id", metavar="ID")
+@limit_option
+@pass_app
+def limits_(app: App, key_id: str, limits: tuple[tuple[str, int | None], ...]) -> None:
+    """Change the limits of a key while it is in use; gateways follow within a second.
+
+    Those that are not named stay. Without --limit, shows them and what is used. The limits of its
+    tenant hold as well.
+    """
+    ledger = app.parts.open_ledger(app.federation, app.home, app.now)
+    subject = key_subject(key_id)
+    present = ledger.show_limits(subject)
+    if limits:
+        with working(app, "keys limits", key_id[:200]) as work:
+            wanted = limit_options.changed(present, limits)
+            ledger.set_limits(subject, wanted, actor())
+            work.facts |= {"key_id": key_id, "limits": asdict(wanted), "before": asdict(present)}
+            present = wanted
+    uses = ledger.used(subject)
+    if app.json:
+        app.output.data({"limits": asdict(present), "used": [asdict(use) for use in uses]})
+        return
+    app.output.table(("limit", "number", "used"), limit_options.rows(present, uses))
 
 
 def _value(record: KeyRecord, now: datetime) -> dict[str, Any]:

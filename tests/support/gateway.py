@@ -145,7 +145,7 @@ class Gateway:
             "limits": {},
         }
         for section, values in self.changes.items():
-            settings[section] |= values
+            settings[section] = settings.get(section, {}) | values
         settings["upstreams"] = self.upstreams
         return settings
 

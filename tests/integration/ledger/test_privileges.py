@@ -71,6 +71,45 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         "UPDATE ledger.api_keys SET revoked_at = now() WHERE revoked_at IS NULL",
         set(),
     ),
+    "move a key to another tenant": ("UPDATE ledger.api_keys SET tenant = 'default'", set()),
+    "give a key a role": ("UPDATE ledger.api_keys SET roles = '{manager}'", set()),
+    "make a tenant": (
+        "INSERT INTO ledger.tenants (name, created_by) VALUES ('b', 'x')",
+        {"operator", "owner"},
+    ),
+    "rename a tenant": ("UPDATE ledger.tenants SET name = 'b'", set()),
+    "delete tenants": ("DELETE FROM ledger.tenants", set()),
+    "read who made tenants": ("SELECT created_by FROM ledger.tenants", {"operator", "owner"}),
+    "read limits": ("SELECT * FROM ledger.limits", {"gateway", "operator", "owner"}),
+    "lift a limit": (
+        "UPDATE ledger.limits SET tokens_per_day = NULL",
+        {"operator", "owner"},
+    ),
+    "set a limit": (
+        "INSERT INTO ledger.limits (subject, tokens_per_day, changed_by)"
+        " VALUES ('tenant:default', 1, 'x')",
+        {"operator", "owner"},
+    ),
+    "set a limit of nobody": (
+        "INSERT INTO ledger.limits (subject, tokens_per_day, changed_by)"
+        " VALUES ('tenant:nobody', 1, 'x')",
+        set(),
+    ),
+    "delete limits": ("DELETE FROM ledger.limits", {"owner"}),
+    "turn back the keyring": ("UPDATE ledger.keyring SET version = 0", {"owner"}),
+    "hide a change of keys": ("DELETE FROM ledger.keyring_changes", {"owner"}),
+    "read shares": ("SELECT * FROM ledger.quota_shares", {"operator", "owner"}),
+    "take a share directly": ("UPDATE ledger.quota_shares SET share = 0", {"owner"}),
+    "forget what was used": ("UPDATE ledger.quota_meters SET used = 0", {"owner"}),
+    "show a sign of life": (
+        "SELECT ledger.keep_shares('h', 'p', '1 minute', '1 minute')",
+        {"gateway", "owner"},
+    ),
+    "be dealt a share": (
+        "SELECT ledger.keep_shares('h', 'p', '1 minute', '1 minute'),"
+        " ledger.deal_shares('h', '[]')",
+        {"gateway", "owner"},
+    ),
     "delete keys": ("DELETE FROM ledger.api_keys", set()),
     "truncate keys": ("TRUNCATE ledger.api_keys CASCADE", set()),
     "read the audit": ("SELECT * FROM ledger.requests", {"operator", "owner"}),
@@ -243,7 +282,7 @@ async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None
                 succeeded = False
                 assert error.sqlstate is not None, (attempt, error)
                 # Refused by privilege or by a check, never by a mistake in the attempt itself.
-                fine = ("42501", "23514", "55P02", "0A000", "42P17", "40001")
+                fine = ("42501", "23514", "23503", "55P02", "0A000", "42P17", "40001")
                 if not error.sqlstate.startswith(fine):
                     surprises.append(f"{attempt}: {error.sqlstate} {error}")
             if succeeded != (role in permitted):
@@ -323,6 +362,12 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "add_checkpoint",
         "add_cosignature",
         "make_partitions",
+        "limits_have_a_subject",
+        "keyring_changed",
+        "keep_shares",
+        "deal_shares",
+        "end_shares",
+        "sweep_shares",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

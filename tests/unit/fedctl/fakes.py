@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -20,9 +20,12 @@ from fedctl.render import Output
 from inventory.home import Home
 from inventory.load import HERE
 from inventory.model import Federation, Node
-from ledger.errors import UnknownKey
+from ledger.errors import Conflict, Rejected, UnknownKey, UnknownTenant
 from ledger.event import Event as LedgerEvent
 from ledger.keys import KeyRecord
+from ledger.limits import UNLIMITED, Limits
+from ledger.quotas import Use
+from ledger.tenants import TenantRecord
 from trust.apikeys import ApiKey, new_key
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -113,6 +116,12 @@ class MemoryLedger:
     """Keys and events in memory."""
 
     records: dict[str, KeyRecord] = field(default_factory=dict)
+    limits: dict[str, Limits] = field(default_factory=dict)
+    tenants: dict[str, TenantRecord] = field(
+        default_factory=lambda: {
+            "default": TenantRecord("default", None, NOW, "migration", UNLIMITED, 0)
+        }
+    )
     events: list[LedgerEvent] = field(default_factory=list)
     error: Exception | None = None
 
@@ -127,21 +136,65 @@ class MemoryLedger:
         scopes: Sequence[str],
         models: Sequence[str] | None,
         expires_at: datetime | None,
+        tenant: str = "default",
+        roles: Sequence[str] = (),
     ) -> tuple[ApiKey, KeyRecord]:
         """A key whose bytes are its number."""
         self._check()
+        if tenant not in self.tenants:
+            raise Rejected("no such tenant")
         key = new_key(bytes([len(self.records) + 1]) * 40)
         record = KeyRecord(
             key.id, name, tuple(scopes), None if models is None else tuple(models), NOW, actor,
-            expires_at, None, None, None,
+            expires_at, None, None, None, tenant, tuple(roles),
         )  # fmt: skip
         self.records[key.id] = record
         return key, record
 
-    def list_keys(self) -> tuple[KeyRecord, ...]:
+    def list_keys(self, tenant: str | None = None) -> tuple[KeyRecord, ...]:
         """Every key."""
         self._check()
-        return tuple(self.records.values())
+        return tuple(r for r in self.records.values() if tenant in (None, r.tenant))
+
+    def create_tenant(self, name: str, models: Sequence[str] | None, actor: str) -> None:
+        """Remember it."""
+        self._check()
+        if name in self.tenants:
+            raise Conflict(f"tenant {name} is there")
+        allowed = None if models is None else tuple(models)
+        self.tenants[name] = TenantRecord(name, allowed, NOW, actor, UNLIMITED, 0)
+
+    def list_tenants(self) -> tuple[TenantRecord, ...]:
+        """Every tenant."""
+        self._check()
+        return tuple(self.show_tenant(name) for name in sorted(self.tenants))
+
+    def show_tenant(self, name: str) -> TenantRecord:
+        """One, with its limits."""
+        self._check()
+        if name not in self.tenants:
+            raise UnknownTenant(f"no tenant has the name {name!r}")
+        return replace(
+            self.tenants[name],
+            limits=self.show_limits(f"tenant:{name}"),
+            keys=len(self.list_keys(name)),
+        )
+
+    def set_limits(self, subject: str, wanted: Limits, actor: str) -> None:
+        """Remember them."""
+        self._check()
+        kind, _, name = subject.partition(":")
+        if name not in (self.records if kind == "key" else self.tenants):
+            raise Rejected(f"there is no {subject}")
+        self.limits[subject] = wanted
+
+    def show_limits(self, subject: str) -> Limits:
+        """What was set."""
+        return self.limits.get(subject, UNLIMITED)
+
+    def used(self, subject: str) -> tuple[Use, ...]:
+        """Always the same."""
+        return (Use("tokens_minute", "", 7, 500),) if subject in self.limits else ()
 
     def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
         """Revoke, or UnknownKey."""

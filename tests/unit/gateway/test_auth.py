@@ -1,5 +1,7 @@
 """Keys against a key book held in memory: one answer, one amount of work."""
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,8 +9,9 @@ import pytest
 from pydantic import SecretBytes
 
 from gateway import auth
-from gateway.auth import LedgerGate, source_class
+from gateway.auth import KeyringGate, source_class
 from gateway.errors import LedgerAway, NotAuthenticated
+from gateway.keyring import Keyring, Terms
 from gateway.metrics import GatewayMetrics
 from ledger.errors import Unavailable
 from ledger.keys import Verifier
@@ -42,16 +45,17 @@ class Book:
         self.away = away
         self.asked: list[str] = []
 
-    async def find(self, key_id: str) -> Verifier | None:
-        self.asked.append(key_id)
+    async def find_many(self, key_ids: Sequence[str]) -> tuple[int, Sequence[Verifier]]:
+        self.asked += key_ids
         if self.away:
             raise Unavailable("gone")
-        return self.by_id.get(key_id)
+        return 1, [self.by_id[key_id] for key_id in key_ids if key_id in self.by_id]
 
 
-def gate(book: Book) -> tuple[LedgerGate, GatewayMetrics]:
+def gate(book: Book) -> tuple[KeyringGate, GatewayMetrics]:
     metrics = GatewayMetrics(())
-    return LedgerGate(book, PEPPER, metrics, lambda: NOW), metrics
+    keyring = Keyring(book, Terms(), time.monotonic)
+    return KeyringGate(keyring, PEPPER, metrics, lambda: NOW, NOW.timestamp), metrics
 
 
 def header(text: str) -> bytes:

@@ -12,7 +12,12 @@ from gateway.app import CONTROL_PATHS
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings, Upstream
 from ledger.requests import Outcome
+from trust.permissions import ROLE_SCOPES, Role, Scope
 
+HEADERS = {
+    kind: [f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")]
+    for kind in ("requests", "tokens")
+}
 TEXT = (Path(__file__).parents[3] / "docs/reference/gateway.md").read_text()
 
 
@@ -61,6 +66,9 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.SOURCES,
         *metrics.OUTCOMES,
         *metrics.COMPONENTS,
+        *metrics.LIMITS,
+        *Scope,
+        *(name for meter in ["requests", "tokens"] for name in HEADERS[meter]),
         *sorted(CONTROL_PATHS),
     ],
 )
@@ -81,3 +89,10 @@ def test_every_status_and_code_of_a_refusal_is_there() -> None:
 
 def test_outcomes_are_those_the_gateway_writes() -> None:
     assert set(metrics.OUTCOMES) == {o.value for o in Outcome} - {"lost"}
+
+
+def test_the_table_of_roles_says_what_each_may() -> None:
+    for role in Role:
+        cells = ["yes" if scope in ROLE_SCOPES[role] else "" for scope in Scope]
+        row = f"| `{role}` | " + " | ".join(cells) + " |"
+        assert re.sub(r" +", " ", row) in TEXT

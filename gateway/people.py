@@ -1,0 +1,99 @@
+"""Keys and limits, put together: the keyring, its listener, and the limiter."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gateway.keyring import Keyring
+from gateway.keyring import Terms as KeyTerms
+from gateway.ledger_client import WatchedLedger
+from gateway.ledger_limits import LedgerLimits
+from gateway.limits.shell import Limiter
+from gateway.limits.shell import Terms as LimitTerms
+from gateway.listener import Listener
+from gateway.metrics import GatewayMetrics
+from gateway.settings import GatewaySettings
+from ledger.connect import Pool, Settings, connect
+from ledger.identifiers import new_id
+from ledger.quotas import Holder
+
+MEASURE_SECONDS = 1.0
+# A step may not take longer than this: a key is looked up while its request waits.
+STEP_SECONDS = 1.5
+
+
+@dataclass
+class People:
+    """Who may do what at this gateway."""
+
+    keyring: Keyring
+    limiter: Limiter
+    listener: Listener
+    metrics: GatewayMetrics
+    _measuring: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        settings: GatewaySettings,
+        ledger: Settings,
+        pool: Pool,
+        watched: WatchedLedger,
+        metrics: GatewayMetrics,
+        context_of: Callable[[str], int | None],
+    ) -> "People":
+        """The parts of this gateway; nothing is asked before `start`."""
+        keys, quotas = settings.keys, settings.quotas
+        place = f"{settings.node}/{quotas.worker}"
+        holder = Holder(
+            f"{place}/{new_id()}",
+            place,
+            quotas.lease_seconds,
+            settings.timeouts.upstream_total_seconds + settings.timeouts.drain_seconds,
+        )
+        source = LedgerLimits(pool, holder, watched, STEP_SECONDS)
+        keyring = Keyring(
+            source,
+            KeyTerms(keys.lease_seconds, keys.stale_seconds, keys.max_cached, keys.max_unknown),
+            time.monotonic,
+        )
+        limiter = Limiter(
+            source,
+            metrics,
+            LimitTerms(
+                quotas.lease_seconds, quotas.patience_seconds, quotas.assumed_completion_tokens
+            ),
+            now=time.monotonic,
+            clock=lambda: datetime.now(UTC),
+            context_of=context_of,
+        )
+        listener = Listener(
+            lambda: connect(ledger), keyring, limiter.recall, metrics, keys.poll_seconds
+        )
+        return cls(keyring, limiter, listener, metrics)
+
+    async def start(self) -> None:
+        """Begin to listen and to hold shares; the ledger need not be there yet."""
+        self.listener.start()
+        await self.limiter.start()
+        self._measuring = asyncio.create_task(self._measure())
+
+    async def stop(self) -> None:
+        """Give all shares back and stop listening; after the last request."""
+        await self.limiter.stop()
+        await self.listener.stop()
+        if self._measuring is not None:
+            self._measuring.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._measuring
+
+    async def _measure(self) -> None:
+        while True:
+            now = time.monotonic()
+            self.metrics.keyring_keys.set(len(self.keyring))
+            self.metrics.keyring_age.set(min(1e9, now - self.keyring.fresh_at))
+            self.metrics.limits_lease.set(self.limiter.lease_left_seconds)
+            await asyncio.sleep(MEASURE_SECONDS)

@@ -1,0 +1,47 @@
+"""Who may do what: every cell of the table, and nothing beside it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trust.permissions import ROLE_SCOPES, Role, Scope, allows, granted
+
+# One row a role, one column a scope, in the order of the enumerations.
+TABLE = {
+    Role.USER: "yes no no no",
+    Role.DEVELOPER: "yes yes yes no",
+    Role.AUDITOR: "no no yes yes",
+    Role.MANAGER: "yes yes yes yes",
+}
+CELLS = [
+    (role, scope, word == "yes")
+    for role, row in TABLE.items()
+    for scope, word in zip(Scope, row.split(), strict=True)
+]
+
+
+def test_the_table_has_every_role() -> None:
+    assert set(TABLE) == set(Role) == set(ROLE_SCOPES)
+
+
+@pytest.mark.parametrize(("role", "scope", "allowed"), CELLS)
+def test_a_role_may_what_its_cell_says(role: Role, scope: Scope, allowed: bool) -> None:
+    assert allows([], [role.value], scope) is allowed
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("needed", list(Scope))
+def test_a_scope_grants_itself_and_nothing_else(scope: Scope, needed: Scope) -> None:
+    assert allows([scope.value], [], needed) is (scope is needed)
+
+
+@given(st.lists(st.text(max_size=20)), st.lists(st.text(max_size=20)))
+def test_what_nobody_knows_grants_nothing(scopes: list[str], roles: list[str]) -> None:
+    scopes = [scope for scope in scopes if scope not in set(Scope)]
+    roles = [role for role in roles if role not in set(Role)]
+    assert granted(scopes, roles) == frozenset()
+
+
+@pytest.mark.parametrize("text", ["Inference", "inference ", "INFERENCE", "*", "", "role:manager"])
+def test_spellings_of_a_scope_are_no_scope(text: str) -> None:
+    assert granted([text], [text]) == frozenset()

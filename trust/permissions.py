@@ -1,0 +1,52 @@
+"""What keys may do: scopes, and the roles that stand for sets of them. Default deny, pure.
+
+A key carries scopes, roles or both. What is not in a scope is not allowed: a role or scope this
+release does not know grants nothing. The table is compared cell by cell with the tests and the
+reference.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Scope(StrEnum):
+    """One right. Every path under `/v1` asks for exactly one of them."""
+
+    INFERENCE = "inference"  # chat, completions, embeddings, responses, messages, models
+    TOKENIZE = "tokenize"  # what a prompt is as tokens
+    USAGE_READ = "usage:read"  # what the key's own tenant has used, and its limits
+    KEYS_READ = "keys:read"  # the keys of the key's own tenant, without secrets
+
+
+class Role(StrEnum):
+    """A named set of scopes."""
+
+    USER = "user"
+    DEVELOPER = "developer"
+    AUDITOR = "auditor"
+    MANAGER = "manager"
+
+
+ROLE_SCOPES = MappingProxyType(
+    {
+        Role.USER: frozenset({Scope.INFERENCE}),
+        Role.DEVELOPER: frozenset({Scope.INFERENCE, Scope.TOKENIZE, Scope.USAGE_READ}),
+        Role.AUDITOR: frozenset({Scope.USAGE_READ, Scope.KEYS_READ}),
+        Role.MANAGER: frozenset(Scope),
+    }
+)
+
+
+def granted(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
+    """Every scope that a key with these scopes and roles has."""
+    known = {scope for scope in scopes if scope in set(Scope)}
+    for role in roles:
+        if role in set(Role):
+            known |= ROLE_SCOPES[Role(role)]
+    return frozenset(str(scope) for scope in known)
+
+
+def allows(scopes: Iterable[str], roles: Iterable[str], needed: Scope) -> bool:
+    """Whether a key with these scopes and roles may do what needs `needed`."""
+    return needed in granted(scopes, roles)
