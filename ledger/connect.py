@@ -1,7 +1,7 @@
 """Connections to the ledger: client certificate, TLS 1.3, the server's name verified. Nothing less.
 
 Connections commit each statement by itself; what must be atomic together asks for a transaction.
-With several hosts, libpq finds the one that takes writes.
+With several hosts, the first found that takes writes is used (`race`).
 """
 
 import math

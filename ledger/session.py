@@ -1,16 +1,19 @@
-"""A session that does not take "done" for an answer when no other server has the write.
+"""A session with whichever server takes writes, which does not take "done" for an answer too soon.
 
 Postgres answers COMMIT also when its wait for a standby was cut short (by a cancel request, from
 whoever), with a mere warning beside it: the row is on that one server, visible, and lost with it.
 Here such an answer is an error, which `translate` makes an OutcomeUnknown of.
 """
 
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.errors import Diagnostic
+
+from ledger.race import each_host, first
 
 NOT_REPLICATED = "canceling wait for synchronous replication"
 
@@ -20,12 +23,19 @@ class Unreplicated(psycopg.OperationalError):
 
 
 class Session(AsyncConnection[dict[str, Any]]):
-    """A connection whose every answer is checked for that warning."""
+    """A connection, made to the first host that will do, whose every answer is checked so."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._warning = ""
         self.add_notice_handler(self._noticed)
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> "Session":
+        """As psycopg's, but hosts are asked beside each other (`race`)."""
+        one = super().connect
+        attempts = [partial(one, each, **options) for each in each_host(conninfo)]
+        return await first(attempts, cls.close)
 
     async def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
         """As psycopg's, which everything that is sent goes through; raises Unreplicated as well."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.connect import Connection, connect, connect_dsn, pool
+from ledger.connect import Connection, borrow, connect, connect_dsn, ping, pool
 from ledger.errors import Unavailable
 from tests.support.postgres import Server
 from trust.authority import Authority
@@ -104,6 +104,20 @@ async def test_a_key_file_others_can_read_is_refused(database: Server) -> None:
             await connect(database.settings("gateway"))
     finally:
         key.chmod(0o600)
+
+
+async def test_a_host_that_does_not_answer_costs_no_timeout(database: Server) -> None:
+    """Something takes the connection there and says nothing, as a network that drops packets."""
+    with socket.create_server(("127.0.0.2", database.port)):
+        settings = database.settings(
+            "gateway", hosts=("localhost", "localhost"), addresses=("127.0.0.2", "127.0.0.1")
+        )
+        begun = time.monotonic()
+        async with await connect(settings) as connection:
+            await ping(connection)
+        async with pool(settings) as connections, borrow(connections) as connection:
+            await ping(connection)
+        assert time.monotonic() - begun < 2.0
 
 
 async def test_a_server_that_is_down_is_unavailable_soon(database: Server) -> None:
