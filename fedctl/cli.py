@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
+    "ledger": "ledger:ledger",
     "certs": "certs:certs",
     "lock": "lock:lock",
     "inventory": "inventory:inventory",

@@ -10,7 +10,9 @@ FedctlError
 ├── NoMajority            too few nodes answer to hold the fleet lock
 ├── RunEnded              a deploy ended with something other than success
 ├── RemoteExit            a command ended with this code on some node
-├── ChecksFailed          doctor or `inventory check` found something
+├── ChecksFailed          doctor, `inventory check` or `ledger verify` found something
+├── TooFewWitnesses       the log fits together, but too few witnesses said that it is theirs
+├── NoSuchEvent           the log has no such event
 ├── NotHealthy            a service did not become healthy in time
 ├── NoSuchRun             there is no run of that name
 └── MissingPart           a file or program this machine should have is not there
@@ -110,6 +112,14 @@ class RemoteExit(FedctlError):
 
 class ChecksFailed(FedctlError):
     """Something was checked and is not as it should be; what, was already shown."""
+
+
+class TooFewWitnesses(FedctlError):
+    """The log fits together, but not enough witnesses could be asked whether it is theirs."""
+
+
+class NoSuchEvent(FedctlError):
+    """The log has no event of this id or number."""
 
 
 class NotHealthy(FedctlError):

@@ -79,6 +79,8 @@ _CLASSES: dict[type[BaseException], Exit] = {
     errors.NoSuchRun: Exit.USAGE,
     errors.Locked: Exit.LOCKED,
     errors.NoMajority: Exit.UNREACHABLE,
+    errors.NoSuchEvent: Exit.USAGE,
+    errors.TooFewWitnesses: Exit.UNREACHABLE,
     inventory_errors.InventoryError: Exit.USAGE,
     deploys_errors.DeployError: Exit.FAILED,
     deploys_errors.Interrupted: Exit.INTERRUPTED,

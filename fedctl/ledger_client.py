@@ -100,12 +100,12 @@ class Ledger:
 
     def record(self, wanted: Sequence[Event]) -> None:
         """Append events; those that are there already stay as they are."""
-        settings = self._settings()
+        settings = self.settings()
         work = append(settings, wanted, give_up_seconds=STATEMENT_SECONDS, wait_for_server=False)
         asyncio.run(work)
 
     def _with(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        settings = self._settings()
+        settings = self.settings()
 
         async def run() -> T:
             connection = await connect(settings)
@@ -114,7 +114,8 @@ class Ledger:
 
         return asyncio.run(run())
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """How to connect as the operator; raises Unavailable, AuthorityMissing."""
         data = self.federation.with_role(Role.DATA)
         if not data:
             raise Unavailable("no node of this federation has the role data")

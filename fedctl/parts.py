@@ -15,6 +15,7 @@ from inventory.progress import Progress
 if TYPE_CHECKING:
     from deploys.protocol import Event, Summary
     from fedctl.deploy import Order, Stopper
+    from fedctl.log_access import LogAccess
     from ledger.event import Event as LedgerEvent
     from ledger.keys import KeyRecord
     from ledger.limits import Limits
@@ -83,6 +84,12 @@ def _open_ledger(federation: Federation, home: Home, now: Callable[[], datetime]
     return Ledger(federation, home, now)
 
 
+def _reach_log(federation: Federation, home: Home, now: Callable[[], datetime]) -> "LogAccess":
+    from fedctl.log_access import reach
+
+    return reach(federation, home, now)
+
+
 def _build(federation: Federation, home: Home, progress: Progress) -> None:
     """Everything nodes are given: our release and, for inference nodes, the engine."""
     from fedctl.builds import build_all
@@ -115,6 +122,7 @@ class Parts:
     connect: Connect = connect
     run_deploy: Callable[..., "Summary"] = _run_deploy
     open_ledger: OpenLedger = _open_ledger
+    reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)
     complete: Callable[..., dict[str, Any]] = _complete

@@ -218,10 +218,10 @@ WHERE size > %(above)s AND size <= %(upto)s ORDER BY size LIMIT %(most)s
 SELECT size, root, note FROM ledger.checkpoints WHERE size > %(above)s ORDER BY size LIMIT 1
 
 -- name: verify_cosigned
--- The largest checkpoint each witness cosigned, as the log has it.
-SELECT DISTINCT ON (c.witness) c.witness, c.size, c.line, k.note
+-- The largest checkpoint a witness cosigned, as the log has it.
+SELECT c.size, c.line, k.note
 FROM ledger.cosignatures AS c JOIN ledger.checkpoints AS k USING (size)
-ORDER BY c.witness, c.size DESC
+WHERE c.witness = %(witness)s ORDER BY c.size DESC LIMIT 1
 
 -- name: verify_partitions
 -- The log's partitions.
@@ -241,3 +241,43 @@ WHERE level = 0 AND position(%(leaf)s::bytea IN hashes) > 0 ORDER BY index LIMIT
 -- name: verify_row_before
 -- The last event there is before a number.
 SELECT seq, id FROM ledger.log WHERE seq < %(start)s ORDER BY seq DESC LIMIT 1
+
+-- name: log_matching
+-- The newest events above a number that match, newest first.
+SELECT seq, sequenced_at, body FROM ledger.log
+WHERE seq > %(above)s
+  AND (%(kind)s::text IS NULL OR kind = %(kind)s OR starts_with(kind, %(kind)s || '.'))
+  AND (%(subject)s::text IS NULL OR position(%(subject)s IN subject) > 0)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(node)s::text IS NULL OR node = %(node)s)
+  AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR time < %(until)s)
+ORDER BY seq DESC LIMIT %(limit)s
+
+-- name: log_following
+-- The next events above a number that match, oldest first.
+SELECT seq, sequenced_at, body FROM ledger.log
+WHERE seq > %(above)s
+  AND (%(kind)s::text IS NULL OR kind = %(kind)s OR starts_with(kind, %(kind)s || '.'))
+  AND (%(subject)s::text IS NULL OR position(%(subject)s IN subject) > 0)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(node)s::text IS NULL OR node = %(node)s)
+  AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR time < %(until)s)
+ORDER BY seq LIMIT %(limit)s
+
+-- name: log_by_number
+-- One event by its number.
+SELECT seq, sequenced_at, body FROM ledger.log WHERE seq = %(seq)s
+
+-- name: log_by_id
+-- One event by its id.
+SELECT seq, sequenced_at, body FROM ledger.log WHERE id = %(id)s
+
+-- name: checkpoints_with_cosignatures
+-- The newest checkpoints above a size, with what witnesses signed of them.
+SELECT c.size, c.note, array_agg(s.line) FILTER (WHERE s.line IS NOT NULL) AS lines
+FROM (SELECT size, note FROM ledger.checkpoints WHERE size > %(above)s
+      ORDER BY size DESC LIMIT %(limit)s) AS c
+LEFT JOIN ledger.cosignatures AS s USING (size)
+GROUP BY c.size, c.note ORDER BY c.size DESC

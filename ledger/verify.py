@@ -28,7 +28,7 @@ from ledger.connect import Connection, Row
 from ledger.errors import NoteInvalid, ProofInvalid
 from ledger.findings import Anchor, Fault, Finding, Progress, Report, Resume
 from ledger.log import tiles
-from ledger.note import VerifierKey
+from ledger.note import Note, Signature, VerifierKey
 from ledger.queries import QUERIES
 from ledger.replay import BLOCK, Grown, Replay, leaf_hashes
 from ledger.tiles import perfect_in
@@ -61,6 +61,7 @@ class Verification:
         *,
         anchors: Sequence[Anchor] = (),
         resume: Resume | None = None,
+        witness_keys: Sequence[VerifierKey] = (),
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         if not log_keys or len({key.name for key in log_keys}) != 1:
@@ -71,6 +72,7 @@ class Verification:
         self._origin = log_keys[0].name
         self._anchors = sorted(anchors, key=lambda anchor: anchor.size)
         self._resume = resume
+        self._witnesses = {key.name: key for key in witness_keys}
         self._rows_at_once = batch_rows
         self._tree_size = 0
         self._good_checkpoint = 0
@@ -347,7 +349,26 @@ class Verification:
                 self._found(fault, anchor.source, text, 0, anchor.size - 1)
 
     async def _cosigned(self) -> dict[str, int]:
-        return {row["witness"]: row["size"] for row in await self._all(QUERIES["verify_cosigned"])}
+        """The largest size each known witness really signed, of what the log keeps."""
+        found: dict[str, int] = {}
+        for name, key in self._witnesses.items():
+            row = await self._one(QUERIES["verify_cosigned"], witness=name)
+            if row is None:
+                continue
+            try:
+                signature = Signature.parse(row["line"].removesuffix("\n"))
+                text = Note.parse(row["note"]).text
+            except NoteInvalid:
+                continue
+            # Of an earlier key of this name: nobody can hold that against the present one.
+            if signature.key_id != key.key_id:
+                continue
+            if key.verifies(text, signature.signature):
+                found[name] = row["size"]
+            else:
+                place = f"cosignature of {name} on {row['size']} events"
+                self._found(Fault.WITNESS, place, "it is not that witness's: forged", None)
+        return found
 
     def _found(
         self, fault: Fault, place: str, text: str, seq: int | None, until: int | None = None
@@ -371,9 +392,12 @@ async def verify(
     *,
     anchors: Sequence[Anchor] = (),
     resume: Resume | None = None,
+    witness_keys: Sequence[VerifierKey] = (),
 ) -> Report:
     """The whole verification, for callers who do not watch; raises LedgerError."""
-    verification = Verification(connection, log_keys, anchors=anchors, resume=resume)
+    verification = Verification(
+        connection, log_keys, anchors=anchors, resume=resume, witness_keys=witness_keys
+    )
     async for _ in verification.run():
         pass
     return verification.report

@@ -13,6 +13,7 @@ from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
 from fedctl import lock_shell
 from fedctl.app import App
 from fedctl.deploy import Order, Stopper
+from fedctl.log_access import LogAccess
 from fedctl.parts import Parts
 from fedctl.program import run
 from fedctl.remote import Done
@@ -20,7 +21,7 @@ from fedctl.render import Output
 from inventory.home import Home
 from inventory.load import HERE
 from inventory.model import Federation, Node
-from ledger.errors import Conflict, Rejected, UnknownKey, UnknownTenant
+from ledger.errors import Conflict, Rejected, Unavailable, UnknownKey, UnknownTenant
 from ledger.event import Event as LedgerEvent
 from ledger.keys import KeyRecord
 from ledger.limits import UNLIMITED, Limits
@@ -240,6 +241,7 @@ class Stage:
     deploys: Deploys = field(default_factory=Deploys)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     lab: FakeLab = field(default_factory=FakeLab)
+    access: LogAccess | None = None
     out: StringIO = field(default_factory=StringIO)
     err: StringIO = field(default_factory=StringIO)
     completion: dict[str, Any] = field(
@@ -258,6 +260,7 @@ class Stage:
             connect=self.machines.connect,
             run_deploy=self.deploys.run,
             open_ledger=self.ledger.open,
+            reach_log=self.reach_log,
             build=lambda *_: None,
             lab=lambda: self.lab,
             complete=lambda *_: self.completion,
@@ -267,6 +270,12 @@ class Stage:
         app.now = lambda: NOW
         app.__dict__["home"] = Home(self.folder / "home", self.folder / "cache")
         return app
+
+    def reach_log(self, *_: Any) -> LogAccess:
+        """The log the test has, if it has one."""
+        if self.access is None:
+            raise Unavailable("cannot connect to the ledger: there is none in this test")
+        return self.access
 
     def fedctl(self, *argv: str) -> int:
         """Run a command line; the exit code. What it said is in `out` and `err` (of this run)."""

@@ -1,0 +1,101 @@
+"""Verify the log as the operator does: with the witnesses' word and what was verified before."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fedctl import witness_client
+from fedctl.log_access import LogAccess
+from ledger import testimony
+from ledger.connect import connect
+from ledger.findings import Progress, Report, Resume
+from ledger.note import VerifierKey
+from ledger.remembered import Remembered, RememberedInvalid
+from ledger.testimony import Testimony
+from ledger.verify import Verification
+
+
+@dataclass
+class Verified:
+    """How it ended: the report (findings about witnesses included) and who said what."""
+
+    report: Report
+    quick: bool
+    said: list[Testimony]
+    silent: dict[str, str]
+    # Why nothing is remembered of earlier verifications although something was kept.
+    forgotten: str = ""
+
+    @property
+    def needed(self) -> int:
+        """How many witnesses must have answered: more than half of those that are known."""
+        known = len(self.said) + len(self.silent)
+        return known // 2 + 1 if known else 0
+
+
+async def verify_log(
+    access: LogAccess,
+    *,
+    full: bool,
+    with_witnesses: bool,
+    tell: Callable[[Progress], None],
+) -> Verified:
+    """Ask the witnesses first (the log only grows meanwhile), then walk the log.
+
+    A good end is remembered. Raises LedgerError.
+    """
+    remembered, forgotten = load(access)
+    said, silent = witness_client.ask_all(access) if with_witnesses else ([], {})
+    anchors = [anchor for each in said for anchor in each.anchors()]
+    resume: Resume | None = None
+    if remembered is not None:
+        if full:
+            anchors += remembered.anchors()
+        else:
+            resume = remembered.resume
+    async with await connect(access.settings) as connection:
+        verification = Verification(
+            connection,
+            (access.log,),
+            anchors=anchors,
+            resume=resume,
+            witness_keys=[VerifierKey.parse(each.vkey) for each in access.witnesses],
+        )
+        async for progress in verification.run():
+            tell(progress)
+    report = verification.report
+    seen_before = remembered.witnesses if remembered else {}
+    for each in said:
+        report.findings += testimony.against(each, seen_before, report.cosigned)
+    if report.ok and report.resume is not None:
+        _keep(access, remembered, report.resume, said)
+    return Verified(report, resume is not None, said, silent, forgotten)
+
+
+def load(access: LogAccess) -> tuple[Remembered | None, str]:
+    """What is remembered of this log, or why not."""
+    try:
+        content = access.memory.read_bytes()
+    except FileNotFoundError:
+        return None, ""
+    try:
+        found = Remembered.decode(content, access.log.name)
+    except RememberedInvalid as error:
+        return None, f"{access.memory}: {error}"
+    return found, "" if found else f"{access.memory} is of another log"
+
+
+def _keep(
+    access: LogAccess, before: Remembered | None, resume: Resume, said: list[Testimony]
+) -> None:
+    witnesses = {each.witness: each.seen for each in said}
+    if before is None:
+        kept = Remembered(access.log.name, resume, (), witnesses)
+    else:
+        kept = before.after(resume, witnesses)
+    temporary = access.memory.with_name(f".{access.memory.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(kept.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(access.memory)

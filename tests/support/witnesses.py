@@ -1,0 +1,192 @@
+"""Real witness processes on loopback ports, each with its key, its state and its own TLS."""
+
+import contextlib
+import http.client
+import json
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from daemons.witness.shell import EVIDENCE, STATE
+from deploys.witnesses import Witness
+from ledger.add_checkpoint import PATH, Request
+from ledger.connect import Connection
+from ledger.note import Kind, Note, SignerKey, VerifierKey, parse_signatures
+from ledger.sequence import cosign
+from ledger.verify import consistency
+from tests.support.postgres import LOOPBACK, Server
+from trust.signing import key_pem
+from trust.tls import client_context
+
+START_SECONDS = 20.0
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass
+class RunningWitness:
+    """One witness process. Its state is in `folder/state`."""
+
+    name: str
+    folder: Path
+    port: int
+    key: SignerKey
+    tls: ssl.SSLContext
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> Path:
+        """The folder of what it remembers."""
+        return self.folder / "state"
+
+    @property
+    def known(self) -> Witness:
+        """What the operator knows of it."""
+        return Witness(self.name, "localhost", "127.0.0.1", self.port, self.key.verifier.text())
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What it remembers, as it is on disk."""
+        found: dict[str, Any] = json.loads((self.state / STATE).read_bytes())
+        return found
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        """What it keeps against the log."""
+        return [json.loads(path.read_bytes()) for path in (self.state / EVIDENCE).glob("*.json")]
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return (self.folder / "log").read_text()
+
+    def start(self) -> None:
+        """Start it and wait until it answers; RuntimeError when it ends instead."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daemons.witness", "--config", self.folder / "witness.toml"],
+                stdout=log,
+                stderr=log,
+                cwd=REPOSITORY,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            code = self.process.poll()
+            if code is not None or time.monotonic() > deadline:
+                self.stop(signal.SIGKILL)
+                raise RuntimeError(f"no witness {self.name}, exit code {code}:\n{self.log}")
+            with contextlib.suppress(OSError):
+                self.ask("GET", "/state")
+                return
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop it; its exit code."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, str]:
+        """Status, body and content type."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=10, context=self.tls
+        )
+        try:
+            connection.request(method, path, body=body)
+            response = connection.getresponse()
+            return response.status, response.read(), response.headers["Content-Type"]
+        finally:
+            connection.close()
+
+    def add(self, request: Request) -> tuple[int, bytes, str]:
+        """Show it a checkpoint."""
+        return self.ask("POST", PATH, request.encode())
+
+
+def make_witness(
+    server: Server, folder: Path, name: str, logs: Sequence[VerifierKey]
+) -> RunningWitness:
+    """A witness of `logs`, not started: its files, and a key nobody else has."""
+    folder.mkdir(parents=True)
+    (folder / "state").mkdir(mode=0o700)
+    key = SignerKey(
+        f"{name}.fed.example/witness", Kind.COSIGNATURE_ED25519, secrets.token_bytes(32)
+    )
+    (folder / "witness-key").write_text(key.text())
+    private = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = csr.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    now = datetime.now(UTC)
+    (folder / "tls.key").write_bytes(key_pem(private))
+    (folder / "tls.pem").write_bytes(
+        server.authority.sign(request, ("localhost",), (LOOPBACK,), now)
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    vkeys = ", ".join(json.dumps(key.text()) for key in logs)
+    settings = {
+        "node": name,
+        "name": key.name,
+        "state_path": f"{folder}/state",
+        "witness_key_path": f"{folder}/witness-key",
+        "certificate_path": f"{folder}/tls.pem",
+        "key_path": f"{folder}/tls.key",
+        "ca_path": f"{server.root}/ca.pem",
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    lines += ['addresses = ["127.0.0.1"]', f"port = {port}", f"log_vkeys = [{vkeys}]"]
+    (folder / "witness.toml").write_text("\n".join(lines) + "\n")
+    clients = server.root / "clients"
+    context = client_context(
+        server.root / "ca.pem", clients / "operator.pem", clients / "operator.key"
+    )
+    return RunningWitness(name, folder, port, key, context)
+
+
+@contextlib.contextmanager
+def running(*witnesses: RunningWitness) -> Iterator[None]:
+    """Start them all; they are gone afterwards."""
+    try:
+        for each in witnesses:
+            each.start()
+        yield
+    finally:
+        for each in witnesses:
+            if each.process is not None:
+                each.stop(signal.SIGKILL)
+
+
+async def offer(connection: Connection, witness: RunningWitness, note: Note) -> int:
+    """Show a stored checkpoint to a witness as a sequencer does, and keep its cosignature.
+
+    The status of its last answer.
+    """
+    size = int(note.text.split("\n")[1])
+    old = witness_size(witness)
+    proof = tuple(await consistency(connection, old, size)) if old <= size else ()
+    status, body, _ = witness.add(Request(old, proof, note.encode().encode()))
+    if status == 200:
+        for signature in parse_signatures(body.decode()):
+            await cosign(connection, size, witness.key.name, signature.line())
+    return status
+
+
+def witness_size(witness: RunningWitness) -> int:
+    """How far it is, by its own word."""
+    return int(json.loads(witness.ask("GET", "/state")[1])["size"])
