@@ -55,6 +55,7 @@ lock: ## Resolve requirements/*.in again and write the hash-locked *.txt
 	@$(LOCK) requirements/dev.in -o requirements/dev.txt
 	@for set in operator node uv; do \
 	    $(LOCK) requirements/$$set.in -c requirements/dev.txt -o requirements/$$set.txt || exit 1; done
+	@$(LOCK) requirements/patroni.in -o requirements/patroni.txt
 
 lock-engine: ## Resolve the inference engines again (finds torch where pip is told to look)
 	@for links in "$$FEDERATION_ENGINE_WHEELS" "$$($(PY) -m pip config get global.find-links 2>/dev/null)" "$$PIP_FIND_LINKS"; do \

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from deploys import engine as engines
+from deploys import patroni as patronis
 from deploys import release as releases
 from deploys.context import Engine, NodeContext
 from deploys.crew import Crew
@@ -88,8 +89,17 @@ def _contexts(
     if any(role.name == "inference" for s in chosen for n in serving for role in s.roles_of(n)):
         model = os.environ.get(engines.MODEL_VARIABLE)
         engine = engines.build(home, federation, Path(model) if model else None)
+    patroni = patronis.build(home) if any(n.has(Role.DATA) for n in nodes) else None
     return tuple(
-        NodeContext(federation, node, home, now, release, engine if node in serving else None)
+        NodeContext(
+            federation,
+            node,
+            home,
+            now,
+            release,
+            engine if node in serving else None,
+            patroni if node.has(Role.DATA) else None,
+        )
         for node in nodes
     )
 

@@ -38,10 +38,18 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Patroni:
+    """What replicates PostgreSQL, as built for data nodes. `name` changes with any of its wheels."""
+
+    name: str
+    wheelhouse: Path
+
+
+@dataclass(frozen=True)
 class NodeContext:
     """Everything one role's deploy on one node depends on. `now` is UTC.
 
-    `engine` is set for inference nodes only.
+    `engine` is set for inference nodes only, `patroni` for data nodes only.
     """
 
     federation: Federation
@@ -50,3 +58,4 @@ class NodeContext:
     now: datetime
     release: Release
     engine: Engine | None = None
+    patroni: Patroni | None = None

@@ -6,6 +6,7 @@ AUTHORITY = f"{CONFIG}/tls/ca.pem"
 SEALED_KEY = f"{CONFIG}/credentials/tls.key"
 STATE = "/var/lib/federation"
 UNITS = "/etc/systemd/system"
+LIBRARY = "/usr/local/lib/federation"
 PYTHON = "/opt/federation/current/bin/python"
 
 # What every TLS service loads at its start, and must be restarted for when it changes.

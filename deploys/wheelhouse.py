@@ -94,11 +94,14 @@ def parse_sums(text: str) -> dict[str, str]:
     }
 
 
-def fetch(locks: Sequence[str], into: Path, find_links: str = "") -> Wheelhouse:
+def fetch(
+    locks: Sequence[str], into: Path, find_links: str = "", sources: Sequence[str] = ()
+) -> Wheelhouse:
     """The wheels that `locks` (texts of hash-locked files) name, in a folder below `into`.
 
-    `find_links` is one more folder or page to look in. Raises BuildMissing when something cannot
-    be had, with what and where to look for it.
+    `find_links` is one more folder or page to look in. `sources` are pure Python projects without
+    wheels: theirs are built here, from the source archive with the locked hash. Raises BuildMissing
+    when something cannot be had, with what and where to look for it.
     """
     lock = "".join(locks)
     key = hashlib.sha256("\n".join((PYTHON_VERSION, *PLATFORMS, lock)).encode()).hexdigest()
@@ -107,8 +110,12 @@ def fetch(locks: Sequence[str], into: Path, find_links: str = "") -> Wheelhouse:
         return found
     with beside(folder) as work:
         written = work / REQUIREMENTS
-        written.write_text(lock)
-        _run_pip(written, work, find_links)
+        binary, source = split(lock, sources)
+        written.write_text(binary)
+        _run_pip(pip_arguments(written, work, find_links))
+        if source:
+            written.write_text(source)
+            _run_pip(build_arguments(written, work, find_links))
         written.unlink()
         seal(work, {path.name: file_digest(path) for path in sorted(work.glob("*.whl"))})
     complete = opened(folder)
@@ -176,19 +183,37 @@ def pip_arguments(requirements: Path, into: Path, find_links: str = "") -> list[
     ]  # fmt: skip
 
 
+def split(lock: str, names: Sequence[str]) -> tuple[str, str]:
+    """A lock without the entries of `names`, and a lock of those entries only; pure."""
+    entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)
+    ours = [entry for entry in entries if entry.partition("==")[0] in names]
+    return "".join(entry for entry in entries if entry not in ours), "".join(ours)
+
+
+def build_arguments(requirements: Path, into: Path, find_links: str = "") -> list[str]:
+    """The pip command that makes wheels of a lock's source archives, here, with our setuptools."""
+    return [
+        sys.executable, "-m", "pip", "wheel", "-qq", "--disable-pip-version-check",
+        "--no-input", "--no-deps", "--require-hashes", "--no-binary=:all:", "--no-build-isolation",
+        "--no-cache-dir", *([f"--find-links={find_links}"] if find_links else []),
+        f"--wheel-dir={into}", f"--requirement={requirements}",
+    ]  # fmt: skip
+
+
 def pip_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` for pip: uv's index settings count too where pip has none of its own."""
-    values = dict(environment)
+    # Any fixed time: the same sources give the same wheel. Zip archives begin with 1980.
+    values = {**environment, "SOURCE_DATE_EPOCH": "315532800"}
     index = values.get("UV_DEFAULT_INDEX") or values.get("UV_INDEX_URL")
     if index:
         values.setdefault("PIP_INDEX_URL", index)
     return values
 
 
-def _run_pip(requirements: Path, into: Path, find_links: str) -> None:
+def _run_pip(command: Sequence[str]) -> None:
     try:
         done = subprocess.run(
-            pip_arguments(requirements, into, find_links),
+            command,
             env=pip_environment(os.environ), capture_output=True, text=True,
             timeout=FETCH_TIMEOUT_SECONDS, check=False,
         )  # fmt: skip

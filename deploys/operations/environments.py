@@ -22,6 +22,7 @@ from deploys.ship import Destination, Ship
 ROOT = "/opt/federation"
 RELEASES = f"{ROOT}/releases"
 ENGINES = f"{ROOT}/engines"
+PATRONIS = f"{ROOT}/patroni"
 WHEELHOUSE = f"{ROOT}/wheelhouse"
 CURRENT = f"{ROOT}/current"
 PREVIOUS = f"{ROOT}/previous"
@@ -106,7 +107,7 @@ def install_argument(wanted: Environment, house: wheelhouse.Wheelhouse) -> dict[
     """What `remote/environment_install.py` is told."""
     return {
         "folder": wanted.folder,
-        "families": [RELEASES, ENGINES],
+        "families": [RELEASES, ENGINES, PATRONIS],
         "name": wanted.name,
         "digest": house.digest,
         "wheels": dict(house.sums),

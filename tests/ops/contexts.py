@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploys.context import Engine, NodeContext, Release
+from deploys.context import Engine, NodeContext, Patroni, Release
 from inventory.home import Home
 from inventory.load import HERE, load
 from inventory.model import Federation, Role
@@ -38,4 +38,5 @@ def context(
         now=NOW,
         release=release,
         engine=engine if found.has(Role.INFERENCE) else None,
+        patroni=Patroni("4.0.0+0123", home / "patroni") if found.has(Role.DATA) else None,
     )
