@@ -39,7 +39,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Patroni:
-    """What replicates PostgreSQL, as built for data nodes. `name` changes with any of its wheels."""
+    """What replicates PostgreSQL, as built for data nodes; `name` changes with any wheel."""
 
     name: str
     wheelhouse: Path

@@ -1,17 +1,19 @@
 """What a deploy goes through, in order: the list to read aloud.
 
 A stage begins with one node alone (one for each role, where different nodes have them), then all
-others follow at once; the first failure stops everything. Planning asks every role of a node in
-this same order.
+others follow at once, unless it says otherwise; the first failure stops everything. Planning asks
+every role of a node in this same order.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from deploys.evaluation import Deploy
 from deploys.roles.base import base
 from deploys.roles.certificates import certificates
-from deploys.roles.data import data
+from deploys.roles.data import data, founding, schema
+from deploys.roles.etcd import etcd
 from deploys.roles.exporter import exporter
 from deploys.roles.firewall import firewall
 from deploys.roles.gateway import gateway
@@ -24,6 +26,14 @@ from deploys.roles.release import release
 from deploys.roles.sequencer import sequencer
 from deploys.roles.witness import witness
 from inventory.model import Node, Platform, Role
+
+
+class Order(StrEnum):
+    """In which waves a stage goes through its nodes."""
+
+    ONE_THEN_OTHERS = "one, then all others"
+    TOGETHER = "all at once"  # what waits for a majority of them
+    ONE_BY_ONE = "one at a time"  # of what must not restart together
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,22 @@ class Stage:
 
     title: str
     roles: tuple[RoleStep, ...]
+    order: Order = Order.ONE_THEN_OTHERS
 
     def roles_of(self, node: Node) -> tuple[RoleStep, ...]:
         """The roles this stage gives to `node`, in order."""
         return tuple(role for role in self.roles if role.applies(node))
 
     def waves(self, nodes: tuple[Node, ...]) -> tuple[tuple[Node, ...], ...]:
-        """The nodes this stage concerns: the first one to have each role, then all others."""
+        """The nodes this stage concerns, in the waves that its order says.
+
+        By default: the first one to have each role, then all others.
+        """
         concerned = tuple(node for node in nodes if self.roles_of(node))
+        if self.order is Order.TOGETHER:
+            return (concerned,) if concerned else ()
+        if self.order is Order.ONE_BY_ONE:
+            return tuple((node,) for node in concerned)
         names: set[str] = set()
         for role in self.roles:
             names |= {node.name for node in [n for n in concerned if role.applies(n)][:1]}
@@ -87,10 +105,13 @@ def stages() -> tuple[Stage, ...]:
         Stage("release", (RoleStep("release", release, linux),)),
         # Before the data nodes, whose sequencers are told the keys that are pinned here.
         Stage("witnesses", (RoleStep("witness", witness, linux),)),
+        Stage("consensus", (RoleStep("etcd", etcd, having(Role.DATA)),), Order.TOGETHER),
+        Stage("founding", (RoleStep("founding", founding, having(Role.DATA)),), Order.TOGETHER),
+        Stage("data", (RoleStep("data", data, having(Role.DATA)),), Order.ONE_BY_ONE),
         Stage(
             "services",
             (
-                RoleStep("data", data, having(Role.DATA)),
+                RoleStep("schema", schema, having(Role.DATA)),
                 RoleStep("sequencer", sequencer, having(Role.DATA)),
                 RoleStep("inference", inference, having(Role.INFERENCE)),
                 RoleStep("node exporter", node_exporter, linux),

@@ -10,7 +10,7 @@ from inventory.progress import Progress
 
 
 def build_all(federation: Federation, home: Home, progress: Progress) -> None:
-    """The release, Patroni for data nodes and, where somebody serves a model, the engine; raises BuildMissing."""
+    """The release, Patroni and the engine, as far as nodes need them; raises BuildMissing."""
     release.build(home, progress)
     if federation.with_role(Role.DATA):
         patroni.build(home, progress)

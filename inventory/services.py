@@ -16,7 +16,8 @@ EVERYWHERE = (
 )
 BY_ROLE = {
     Role.DATA: (
-        "federation-postgres.service",
+        "federation-etcd.service",
+        "federation-patroni.service",
         "federation-postgres-exporter.service",
         "federation-sequencer.service",
     ),

@@ -9,6 +9,13 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 OPERATOR = "operator"
+# What a data node's certificate may be: one role a purpose, and the database each needs.
+# "replication" is no database but the protocol.
+MEMBER_ROLES = (
+    ("fed_replication", "replication"),
+    ("fed_rewind", "postgres"),
+    ("fed_sequencer", "federation"),
+)
 DATABASE = "federation"
 
 
@@ -21,25 +28,30 @@ def hba(
     """`pg_hba.conf`: first match wins, and the last lines refuse everybody.
 
     `local` maps operating system users to the role each may take over the local socket; `postgres`
-    is always itself there. `members` are the data nodes: each may sequence.
+    is always itself there, and may replicate. `members` are the data nodes: each may sequence.
     """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append(_line("local", "all", "postgres", "", "peer map=machine"))
+    if members:
+        lines.append(_line("local", "replication", "fed_replication", "", "peer map=machine"))
     lines += [
         _line("local", DATABASE, role, "", "peer map=machine")
         for role in sorted(set(local.values()))
     ]
-    for role, addresses in (
-        ("fed_gateway", gateways),
-        ("fed_operator", operators),
-        ("fed_sequencer", members),
-    ):
+    for role, addresses in (("fed_gateway", gateways), ("fed_operator", operators)):
         lines += [
             _line("hostssl", DATABASE, role, f"{address}/32", "cert map=federation")
             for address in addresses
         ]
+    lines += [
+        _line("hostssl", database, role, f"{address}/32", "cert map=federation")
+        for role, database in MEMBER_ROLES
+        for address in members
+    ]
     lines.append(_line("local", "all", "all", "", "reject"))
+    lines.append(_line("local", "replication", "all", "", "reject"))
     lines.append(_line("host", "all", "all", "all", "reject"))
+    lines.append(_line("host", "replication", "all", "all", "reject"))
     return "\n".join(lines) + "\n"
 
 
@@ -49,8 +61,9 @@ def ident(gateways: Sequence[str], local: Mapping[str, str], members: Sequence[s
     lines.append("# map, operating system user or certificate's common name, database role")
     lines.append("machine postgres postgres")
     lines += [f"machine {user} {role}" for user, role in sorted(local.items())]
+    lines += ["machine postgres fed_replication"] if members else []
     lines += [f"federation {name} fed_gateway" for name in gateways]
-    lines += [f"federation {name} fed_sequencer" for name in members]
+    lines += [f"federation {name} {role}" for role, _ in MEMBER_ROLES for name in members]
     lines.append(f"federation {OPERATOR} fed_operator")
     return "\n".join(lines) + "\n"
 

@@ -6,14 +6,38 @@
 --   fed_operator  issues and revokes keys, appends events, reads all; the operator's certificate
 --   fed_sequencer numbers events and signs the log's head; client certificate of a data node
 --   fed_metrics   reads statistics; local socket only (peer)
+--   fed_replication  streams the WAL to the other data nodes; client certificate of a data node
+--   fed_rewind       reads files for pg_rewind, and nothing else; client certificate of a data node
+--
+-- Nothing here is lost with a primary that dies at once: it would be made again. So it need not wait
+-- for standbys, which do not exist yet when the first roles are made.
+SET synchronous_commit = local;
 
 SELECT format('CREATE ROLE %I LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION', wanted)
-FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer']) AS wanted
+FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_rewind']) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
 \gexec
 
 SELECT 'CREATE ROLE fed_metrics LOGIN INHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fed_metrics')
+\gexec
+
+SELECT 'CREATE ROLE fed_replication LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER REPLICATION'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fed_replication')
+\gexec
+
+-- In the database `postgres`, where pg_rewind connects to.
+SELECT format('GRANT EXECUTE ON FUNCTION pg_catalog.%s TO fed_rewind', wanted)
+FROM unnest(ARRAY[
+    'pg_ls_dir(text, boolean, boolean)',
+    'pg_stat_file(text, boolean)',
+    'pg_read_binary_file(text)',
+    'pg_read_binary_file(text, bigint, bigint, boolean)'
+]) AS wanted
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fed_rewind')
+   OR NOT has_function_privilege(
+       (SELECT oid FROM pg_roles WHERE rolname = 'fed_rewind'), 'pg_catalog.' || wanted, 'EXECUTE'
+   )
 \gexec
 
 SELECT 'GRANT pg_monitor TO fed_metrics'
@@ -45,6 +69,7 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'federation')
 \gexec
 
 \connect federation
+SET synchronous_commit = local;
 
 -- Nobody gets in, makes temporary tables or uses the public schema just for having a role.
 SELECT 'REVOKE ALL ON DATABASE federation FROM PUBLIC'
@@ -53,7 +78,7 @@ WHERE has_database_privilege('public', 'federation', 'CONNECT')
 \gexec
 
 SELECT format('GRANT CONNECT ON DATABASE federation TO %I', wanted)
-FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_metrics']) AS wanted
+FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_metrics', 'fed_sequencer']) AS wanted
 WHERE NOT has_database_privilege(wanted, 'federation', 'CONNECT')
 \gexec
 

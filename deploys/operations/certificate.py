@@ -48,10 +48,12 @@ class Signer:
 class Issue(NodeScript):
     """Ask the node for a request, sign it here, and install the certificate there."""
 
-    def __init__(self, common_name: str, signer: Signer, describe: Sequence[str]) -> None:
+    def __init__(
+        self, common_name: str, signer: Signer, describe: Sequence[str], later: Sequence[str]
+    ) -> None:
         argument = {"key": SEALED_KEY, "common_name": common_name}
         super().__init__("certificate_request", argument, describe)
-        self.signer = signer
+        self.signer, self.later = signer, later
 
     def execute(
         self, state: State, host: Host, connector_arguments: ConnectorArguments
@@ -66,13 +68,14 @@ class Issue(NodeScript):
         succeeded, output = _run(install, state, host, connector_arguments)
         if not succeeded:
             return succeeded, output
-        return RestartStale().execute(state, host, connector_arguments)
+        return RestartStale(self.later).execute(state, host, connector_arguments)
 
 
 class RestartStale(NodeScript):
-    """Look again, now that the files are right, and restart what loaded others."""
+    """Look again, now that the files are right, and restart what loaded others, but `later`."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: Sequence[str]) -> None:
+        self.later = later
         super().__init__("certificate_state", PATHS, ["see who loaded other files"])
 
     def execute(
@@ -80,7 +83,8 @@ class RestartStale(NodeScript):
     ) -> tuple[bool, CommandOutput]:
         """Run the look, then the restarts if there are any."""
         succeeded, output = _run(super(), state, host, connector_arguments)
-        stale = decode(output.stdout_lines)["stale"] if succeeded else []
+        found = decode(output.stdout_lines)["stale"] if succeeded else []
+        stale = [unit for unit in found if unit not in self.later]
         if not stale:
             return succeeded, output
         return _run(_restart(stale), state, host, connector_arguments)
@@ -96,10 +100,22 @@ def _run(
 
 @operation()
 def certificate(
-    names: Sequence[str], addresses: Sequence[IPv4Address], now: datetime, signer: Signer
+    names: Sequence[str],
+    addresses: Sequence[IPv4Address],
+    now: datetime,
+    signer: Signer,
+    later: Sequence[str] = (),
 ) -> Generator[NodeScript, None, None]:
-    """Have a certificate for `names` (the first is the common name) that is good at `now`."""
-    state = host.get_fact(CertificateState, **PATHS)
+    """Have a certificate for `names` (the first is the common name) that is good at `now`.
+
+    Units in `later` are left running with the old one: another role restarts them, in turn.
+    """
+    found = host.get_fact(CertificateState, **PATHS)
+    state = {
+        **found,
+        "serving": [unit for unit in found["serving"] if unit not in later],
+        "stale": [unit for unit in found["stale"] if unit not in later],
+    }
     reason = why_issue(state, signer.authority_pem, names, addresses, now)
     changes = differences(state, signer.authority_pem, reason)
     if not changes:
@@ -108,13 +124,13 @@ def certificate(
     announce(changes)
     describe = [str(change) for change in changes]
     if reason:
-        yield Issue(names[0], signer, describe)
+        yield Issue(names[0], signer, describe, later)
         return
     if any(change.action != "restart" for change in changes):
         other = state["authority"].encode() != signer.authority_pem
         yield _install(b"", signer.authority_pem if other else b"", new_key=False)
     if state["serving"]:
-        yield RestartStale()
+        yield RestartStale(later)
 
 
 def why_issue(

@@ -1,4 +1,4 @@
-"""Make a PostgreSQL cluster, the federation's roles and database in it, and the ledger's schema.
+"""Make the federation's roles and database in its PostgreSQL, and the ledger's schema.
 
 One fact and at most one command each. The SQL is the ledger's (`ledger/cluster.sql`, migrations);
 what is missing is found by running the very same script with its effects left out.
@@ -11,10 +11,12 @@ from pyinfra.api import operation
 from pyinfra.context import host
 
 from deploys.changes import announce
-from deploys.facts.database import ClusterState, DatabaseState, MigrationState
+from deploys.facts.database import DatabaseState, MigrationState
 from deploys.layout import PYTHON
+from deploys.operations.replication import leads
 from deploys.protocol import Change
 from deploys.script import NodeScript
+from inventory.model import Federation, Node
 
 MIGRATION_TIMEOUT_SECONDS = 900
 ERROR_LENGTH = 300
@@ -26,23 +28,13 @@ def cluster_sql() -> str:
 
 
 @operation()
-def cluster(binaries: str, data: str) -> Generator[NodeScript, None, None]:
-    """Have a cluster with data checksums in the folder `data`, owned by `postgres`.
-
-    An interrupted initdb leaves nothing at `data`. An existing cluster is never touched.
-    """
-    state = host.get_fact(ClusterState, data=data)
-    if state["version"]:
-        host.noop(f"there is a cluster of version {state['version']}")
+def database(
+    federation: Federation, node: Node, socket: str, port: int
+) -> Generator[NodeScript, None, None]:
+    """Have the federation's roles and database, per `ledger/cluster.sql`, where this node leads."""
+    if not leads(federation, node):
+        host.noop("this node does not lead")
         return
-    announce([Change("create cluster", data)])
-    argument = {"binaries": binaries, "data": data}
-    yield NodeScript("cluster_create", argument, [f"create cluster {data}"])
-
-
-@operation()
-def database(socket: str, port: int) -> Generator[NodeScript, None, None]:
-    """Have the federation's roles and database, as `ledger/cluster.sql` says."""
     sql = cluster_sql()
     state = host.get_fact(DatabaseState, socket=socket, port=port, sql=sql)
     if state["complete"]:
@@ -57,11 +49,16 @@ def database(socket: str, port: int) -> Generator[NodeScript, None, None]:
 
 
 @operation()
-def migrated(user: str, dsn: str, python: str = PYTHON) -> Generator[NodeScript, None, None]:
-    """Have every migration of the installed release applied.
+def migrated(
+    federation: Federation, node: Node, user: str, dsn: str, python: str = PYTHON
+) -> Generator[NodeScript, None, None]:
+    """Have every migration of the installed release applied, where this node leads.
 
     A changed applied migration, or one the release does not know, fails with the ledger's sentence.
     """
+    if leads(federation, node) is False:
+        host.noop("another node leads")
+        return
     command = {"python": python, "user": user, "dsn": dsn}
     state = host.get_fact(MigrationState, **command)
     if state is not None and not state["error"] and not state["pending"]:

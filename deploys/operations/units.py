@@ -35,13 +35,15 @@ class Unit:
     """A unit by its full name, and how it should stand.
 
     `reload`: its process can read changed files without a restart (it has an ExecReload that
-    records what it loaded). Units with `running=False` are stopped.
+    records what it loaded). Units with `running=False` are stopped. With `restart=False` one that
+    runs is left alone: another operation restarts it, at a better time.
     """
 
     name: str
     enabled: bool = True
     running: bool = True
     reload: bool = False
+    restart: bool = True
 
 
 @operation()
@@ -118,6 +120,6 @@ def difference(
 def _start(unit: Unit, state: Mapping[str, Any]) -> str:
     if state["active"] not in ("active", "reloading"):
         return "start"
-    if state["restart_needed"]:
+    if state["restart_needed"] and unit.restart:
         return "reload" if unit.reload else "restart"
     return ""

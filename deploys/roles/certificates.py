@@ -1,7 +1,8 @@
 """A node's certificate: 30 days, its own names, renewed at half life, its key never leaving it.
 
 Needs nothing but base, so it can be applied alone. Services that loaded an older certificate are
-restarted with it: they record the sums of what they loaded.
+restarted with it: they record the sums of what they loaded. The database's are restarted by the
+data role, one node at a time.
 """
 
 from pyinfra.api import deploy
@@ -10,6 +11,7 @@ from deploys.authority import addresses_of, authority_of, names_of
 from deploys.context import NodeContext
 from deploys.errors import OperationFailed
 from deploys.operations.certificate import Signer, certificate
+from deploys.replication import ETCD, PATRONI
 from trust.authority import Authority
 from trust.errors import AuthorityMissing, TrustError
 
@@ -23,6 +25,7 @@ def certificates(context: NodeContext) -> None:
         addresses=addresses_of(context.node),
         now=context.now,
         signer=signer_for(context),
+        later=(ETCD, PATRONI),
     )
 
 

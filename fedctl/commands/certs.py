@@ -27,7 +27,8 @@ from trust.authority import Authority
 from trust.certificate import CertificateFacts, Renewal
 from trust.errors import CertificateUnreadable
 
-STAGE = "ground"
+# Where certificates are renewed, and where data nodes take turns in restarting for them.
+STAGES = ("ground", "data")
 
 
 @click.group(cls=FedGroup)
@@ -74,7 +75,7 @@ def renew(app: App, nodes: tuple[str, ...], no_lock: bool) -> None:
     app.linux(nodes)
     with working(app, "certs renew", ", ".join(nodes)) as work:
         with work.locked("renew certificates", no_lock=no_lock):
-            done = carry_out(work, nodes, (STAGE,))
+            done = carry_out(work, nodes, STAGES)
         if app.json:
             app.output.data({"run": work.run.id, **work.facts})
         app.output.say(in_words(done.summary))

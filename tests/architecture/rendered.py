@@ -71,7 +71,7 @@ def rendered(home: Path, file: str = "lab.toml") -> list[Rendered]:
             for step in (role for stage in stages() for role in stage.roles_of(node)):
                 simulated = Recorder()
                 given = context(home, node=node.name, file=file)
-                for built in (given.release, given.engine):
+                for built in (given.release, given.engine, given.patroni):
                     if built is not None:
                         make_wheelhouse(built.wheelhouse)
                 with contextlib.suppress(Exception):

@@ -13,12 +13,19 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploys.operations.database import cluster_sql
-from deploys.remote import cluster_create, cluster_state, database_create, database_state
+from deploys.remote import (
+    cluster_create,
+    cluster_prepare,
+    cluster_state,
+    database_create,
+    database_state,
+)
 from deploys.roles import data as role
 from inventory.model import Role
 from tests.ops.contexts import NOW, context
@@ -122,11 +129,33 @@ def test_an_existing_folder_that_initdb_left_half_done_is_no_cluster(node: Node)
     assert not half.exists()
 
 
+def test_a_cluster_gets_its_roles_before_anybody_can_reach_it(node: Node) -> None:
+    other = str(node.root / "15" / "founding")
+    cluster_create.main({"binaries": role.BINARIES, "data": other})
+    argument = {"binaries": role.BINARIES, "data": other, "sql": cluster_sql()}
+    cluster_prepare.main(argument)
+    cluster_prepare.main(argument)
+    assert not Path(other, "postmaster.pid").exists()
+    with pytest.raises(SystemExit, match="no_such_role"):
+        cluster_prepare.main({**argument, "sql": "SET ROLE no_such_role"})
+    assert not Path(other, "postmaster.pid").exists()
+
+
+def test_patroni_accepts_its_settings(node: Node) -> None:
+    """As far as they can be judged here: each field known, of its type, and no secret in it."""
+    settings = yaml.safe_load(role.patroni_settings(context(node.root, role=Role.DATA)))
+    assert settings["restapi"]["verify_client"] == "required"
+    assert settings["watchdog"]["mode"] == "required"
+    assert "bootstrap" not in settings
+    for kind in ("replication", "rewind"):
+        assert settings["postgresql"]["authentication"][kind]["sslmode"] == "verify-full"
+
+
 def _configure(node: Node) -> None:
     where = context(node.root, role=Role.DATA)
     for file in role.configuration(where):
         (node.root / Path(file.path).name).write_bytes(file.data)
-    text = role.settings(where, data=node.data, config=str(node.root), key=f"{node.root}/tls.key")
+    text = role.settings(where, key=f"{node.root}/tls.key")
     text = text.replace("/etc/federation/tls", str(node.root))
     (node.root / "postgresql.conf").write_text(text)
     authority = Authority.create(node.root / "authority", "test authority", NOW)
@@ -147,6 +176,10 @@ def _start(node: Node) -> None:
     command = [
         f"{role.BINARIES}/postgres",
         f"--config_file={node.root}/postgresql.conf",
+        # What Patroni says on a data node.
+        f"--data_directory={node.data}",
+        f"--hba_file={node.root}/pg_hba.conf",
+        f"--ident_file={node.root}/pg_ident.conf",
         f"--port={node.port}",
         f"--unix_socket_directories={node.root}",
         "--listen_addresses=127.0.0.1",

@@ -43,7 +43,7 @@ def test_the_daemon_accepts_its_settings(tmp_path: Path, node: SimulatedNode) ->
 def test_only_a_node_with_a_graphics_card_opens_its_devices(
     tmp_path: Path, node: SimulatedNode
 ) -> None:
-    apply(exporter, context(tmp_path, role=Role.DATA, file="federation.toml"), node)
+    apply(exporter, context(tmp_path, role=Role.MONITORING, file="federation.toml"), node)
     assert "nvidia" not in node.text(f"/etc/systemd/system/{UNIT}")
     apply(exporter, context(tmp_path, role=Role.INFERENCE, file="federation.toml"), node)
     assert "DeviceAllow=char-nvidia rw" in node.text(f"/etc/systemd/system/{UNIT}")

@@ -1,6 +1,6 @@
 """The stages: who goes first, and that every role is somewhere."""
 
-from deploys.sequence import RoleStep, Stage, having, linux, stages
+from deploys.sequence import Order, RoleStep, Stage, having, linux, stages
 from inventory.model import Node, Platform, Role
 from tests.ops.contexts import federation
 
@@ -25,14 +25,30 @@ def test_each_role_has_its_own_first_node() -> None:
     stage = Stage(
         "x",
         (
-            RoleStep("data", nothing, having(Role.DATA)),
+            RoleStep("monitoring", nothing, having(Role.MONITORING)),
             RoleStep("gateway", nothing, having(Role.GATEWAY)),
+            RoleStep("worker", nothing, having(Role.WORKER)),
         ),
     )
     first, others = stage.waves(FEDERATION.nodes)
-    gateways = FEDERATION.with_role(Role.GATEWAY)
-    assert set(names(first)) == {FEDERATION.with_role(Role.DATA)[0].name, gateways[0].name}
-    assert names(others) == [gateway.name for gateway in gateways[1:]]
+    firsts = {
+        FEDERATION.with_role(role)[0].name for role in (Role.MONITORING, Role.GATEWAY, Role.WORKER)
+    }
+    assert set(names(first)) == firsts
+    concerned = [n for n in FEDERATION.nodes if stage.roles_of(n) and n.name not in firsts]
+    assert names(others) == [node.name for node in concerned]
+
+
+def test_what_needs_a_majority_goes_together_and_what_takes_turns_goes_one_by_one() -> None:
+    roles = (RoleStep("data", nothing, having(Role.DATA)),)
+    data = [node.name for node in FEDERATION.with_role(Role.DATA)]
+    [together] = Stage("x", roles, Order.TOGETHER).waves(FEDERATION.nodes)
+    assert names(together) == data
+    turns = Stage("x", roles, Order.ONE_BY_ONE).waves(FEDERATION.nodes)
+    assert [names(wave) for wave in turns] == [[name] for name in data]
+    for order in Order:
+        nobody = Stage("x", (RoleStep("x", nothing, lambda node: False),), order)
+        assert nobody.waves(FEDERATION.nodes) == ()
 
 
 def test_a_stage_nobody_needs_has_no_wave() -> None:

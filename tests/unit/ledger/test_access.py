@@ -22,8 +22,28 @@ def test_the_first_match_table() -> None:
         ["hostssl", "federation", "fed_gateway", "10.1.1.2/32", "cert", "map=federation"],
         ["hostssl", "federation", "fed_operator", "10.1.1.9/32", "cert", "map=federation"],
         ["local", "all", "all", "reject"],
+        ["local", "replication", "all", "reject"],
         ["host", "all", "all", "all", "reject"],
+        ["host", "replication", "all", "all", "reject"],
     ]
+
+
+def test_data_nodes_may_replicate_rewind_and_sequence_and_nothing_else() -> None:
+    members = [IPv4Address("10.1.1.5")]
+    without = lines(access.hba(GATEWAYS, OPERATORS, LOCAL))
+    added = [
+        line
+        for line in lines(access.hba(GATEWAYS, OPERATORS, LOCAL, members))
+        if line not in without
+    ]
+    assert added == [
+        ["local", "replication", "fed_replication", "peer", "map=machine"],
+        ["hostssl", "replication", "fed_replication", "10.1.1.5/32", "cert", "map=federation"],
+        ["hostssl", "postgres", "fed_rewind", "10.1.1.5/32", "cert", "map=federation"],
+        ["hostssl", "federation", "fed_sequencer", "10.1.1.5/32", "cert", "map=federation"],
+    ]
+    named = [line for line in lines(access.ident([], {}, ["cnode"])) if "cnode" in line]
+    assert {line[2] for line in named} == {"fed_replication", "fed_rewind", "fed_sequencer"}
 
 
 def test_nothing_is_trusted_and_no_password_is_asked() -> None:
@@ -33,7 +53,10 @@ def test_nothing_is_trusted_and_no_password_is_asked() -> None:
 
 
 def test_a_federation_without_gateways_still_ends_in_reject() -> None:
-    assert lines(access.hba([], [], {}))[-1] == ["host", "all", "all", "all", "reject"]
+    assert lines(access.hba([], [], {}))[-2:] == [
+        ["host", "all", "all", "all", "reject"],
+        ["host", "replication", "all", "all", "reject"],
+    ]
 
 
 def test_names_map_to_roles() -> None:
