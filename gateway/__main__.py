@@ -24,8 +24,6 @@ from trust.errors import TrustError
 
 DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
 CONFIG_STATUS = 78  # EX_CONFIG
-# We end broken streams this way on purpose; uvicorn calls it an error of the application.
-BROKEN_OFF = "ASGI callable returned without completing response."
 
 
 def main() -> int:
@@ -44,8 +42,7 @@ def main() -> int:
     configure(
         settings.log_level,
         journal="JOURNAL_STREAM" in os.environ,
-        quiet=("uvicorn.error", "uvicorn.access", "asyncio", "psycopg.pool"),
-        drop=lambda record: record.msg == BROKEN_OFF,
+        quiet=("asyncio", "psycopg.pool"),
     )
     uvloop.run(serve(settings, material, Notifier(os.environ)))
     return 0

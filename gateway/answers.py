@@ -1,6 +1,6 @@
 """Error bodies and headers as OpenAI writes them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 
 import orjson
 
@@ -8,6 +8,7 @@ from gateway.errors import Refused, UpstreamRefused
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
+STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
 
 def error_body(refusal: Refused) -> bytes:
@@ -32,14 +33,11 @@ def is_error_body(body: bytes) -> bool:
     return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
-def headers(body: bytes, extra: Mapping[str, str], more: Iterable[Header] = ()) -> list[Header]:
-    """The headers of a JSON answer with this body."""
-    return [
-        JSON,
-        (b"content-length", str(len(body)).encode()),
-        *((name.encode(), value.encode()) for name, value in extra.items()),
-        *more,
-    ]
+def whole(status: int, body: bytes, date: bytes, *, close: bool) -> bytes:
+    """A whole JSON answer to what was no request."""
+    end = b"\r\nconnection: close\r\n\r\n" if close else b"\r\n\r\n"
+    framing = b"content-type: application/json\r\ncontent-length: %d\r\ndate: " % len(body)
+    return b"".join((STATUS_LINES[status], framing, date, end, body))
 
 
 def _error(refusal: Refused) -> dict[str, str | None]:

@@ -45,6 +45,7 @@ class LedgerAudit:
     ) -> None:
         self._ledger, self._metrics, self._clock = ledger, metrics, clock
         self._deferred: deque[_Deferred] = deque()
+        self.writing: set[asyncio.Task[None]] = set()
 
     async def open(self, intent: Intent) -> None:
         """See seams.Audit; if it turns out later that it was written after all, it is closed."""
@@ -63,7 +64,7 @@ class LedgerAudit:
         """See seams.Audit."""
         outcome = _row(ending)
         try:
-            await _insist(lambda: self._ledger.complete_request(intent.id, outcome), OUTCOME_PAUSES)
+            await asyncio.shield(self._insisting(intent.id, outcome))
         except LedgerError as error:
             self._failed("outcome", intent.id, error)
             raise LedgerAway from error
@@ -72,6 +73,13 @@ class LedgerAudit:
     def defer(self, intent: Intent, ending: Ending) -> None:
         """See seams.Audit; the oldest is given up beyond the bound."""
         self._keep(_Deferred(intent.id, _row(ending), certain=True))
+
+    def _insisting(self, request_id: UUID, outcome: RequestOutcome) -> "asyncio.Task[None]":
+        write = _insist(lambda: self._ledger.complete_request(request_id, outcome), OUTCOME_PAUSES)
+        task = asyncio.create_task(write)
+        self.writing.add(task)
+        task.add_done_callback(self.writing.discard)
+        return task
 
     def _refused(self, intent: Intent) -> RequestOutcome:
         now = self._clock()

@@ -11,6 +11,7 @@ GatewayError
 │   ├── BodyTimeout             408  the body came too slowly
 │   ├── BodyTooLarge            413
 │   ├── NotJson                 415  another content type or encoding
+│   ├── HeadTooLarge            431
 │   ├── Limited                 429  a limit of the key or its tenant; it cost nothing
 │   ├── Stopping                503  cut short by this gateway's end
 │   ├── LimitsAway              503  what is left of a limit cannot be asked now
@@ -19,6 +20,8 @@ GatewayError
 │       ├── UpstreamRefused     4xx  the engine's own refusal, passed on
 │       ├── UpstreamFailed      502  dead, broken off, or an answer that is none
 │       ├── UpstreamBusy        503  the engine takes no more now
+│       ├── QueueFull           429  every engine is busy, and so is the queue
+│       ├── NotOffered          404  the engine has no such path
 │       └── UpstreamTimeout     504
 └── ClientGone                  nobody is left to tell
 """
@@ -104,6 +107,16 @@ class BodyTooLarge(Refused):
     headers = MappingProxyType({"connection": "close"})
 
 
+class HeadTooLarge(Refused):
+    """More than a request's head, or a body's trailers, may be."""
+
+    status, type, code = 431, "invalid_request_error", "head_too_large"
+    headers = MappingProxyType({"connection": "close"})
+
+    def __init__(self) -> None:
+        super().__init__("The request's head is too large.")
+
+
 class NotJson(Refused):
     """A content type or encoding that this interface does not take."""
 
@@ -164,6 +177,27 @@ class UpstreamBusy(UpstreamError):
 
     status, code, reason = 503, "upstream_busy", "busy"
     headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+
+class QueueFull(UpstreamError):
+    """As many requests wait for an engine as may, or this one waited too long."""
+
+    status, type, code = 429, "rate_limit_error", "engines_busy"
+    reason = "queue_full"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("All engines are busy. Try again.")
+
+
+class NotOffered(UpstreamError):
+    """The engine of this model does not know the path."""
+
+    status, type, code = 404, "invalid_request_error", "unsupported_endpoint"
+    reason = "refused"
+
+    def __init__(self) -> None:
+        super().__init__("The model does not offer this endpoint.", param="model")
 
 
 class UpstreamTimeout(UpstreamError):

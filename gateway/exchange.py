@@ -1,23 +1,21 @@
-"""One HTTP request and its answer, over ASGI: bounded reading, bounded writing, who left when.
+"""One HTTP request and its answer: bounded reading, bounded writing, who left when.
 
-Plain ASGI and no framework: what is relayed should pass through as little as possible.
+No framework: what is relayed should pass through as little as possible. When the client leaves, the
+task that serves it is cancelled at once and `gone` is set; when the drain's time is over it is
+cancelled and `gone` is not.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from gateway import answers
 from gateway.answers import Header
-from gateway.errors import BadRequest, BodyTimeout, BodyTooLarge, ClientGone, Refused
-from gateway.request import Headers, only, request_id, traceparent
-from gateway.settings import Limits, Timeouts
+from gateway.errors import ClientGone, Refused
+from gateway.request import request_id, traceparent
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from gateway.connection import Connection
 
 CLIENT_GONE_STATUS = 499
 EVENT_STREAM: tuple[Header, ...] = (
@@ -30,94 +28,138 @@ EVENT_STREAM: tuple[Header, ...] = (
 class Exchange:
     """A request being answered. `status` is what was sent, None while nothing was."""
 
+    __slots__ = (
+        "_body",
+        "_body_ended",
+        "_body_failure",
+        "_chunked",
+        "_connection",
+        "_loop",
+        "_version",
+        "_waiter",
+        "also",
+        "began",
+        "complete",
+        "gone",
+        "headers",
+        "method",
+        "path",
+        "request_id",
+        "status",
+        "traceparent",
+    )
+
     def __init__(
         self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        timeouts: Timeouts,
-        limits: Limits,
-        fresh_id: str,
+        connection: "Connection",
+        method: str,
+        url: bytes,
+        headers: Mapping[bytes, bytes],
+        version: str,
     ) -> None:
-        self.receive, self._send = receive, send
-        self._timeouts, self._limits = timeouts, limits
-        self.began = time.monotonic()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: Headers = tuple(scope["headers"])
-        client = scope.get("client")
-        self.client: str | None = client[0] if client else None
-        self.request_id = request_id(self.headers, fresh_id)
-        self.traceparent = traceparent(self.headers)
+        self._connection, self._version = connection, version
+        self._loop = connection._front.loop
+        self.began = self._loop.time()
+        self.method, self.headers = method, headers
+        self.path = url.partition(b"?")[0].decode("latin-1")
+        self.request_id = request_id(headers, connection._front.new_id)
+        self.traceparent = traceparent(headers)
         self.status: int | None = None
-        self.complete = False
+        self.complete = self.gone = False
         # What every answer says besides: asked for when its head is sent.
         self.also: Callable[[], Iterable[Header]] = tuple
+        self._body: list[bytes] = []
+        self._body_ended = self._chunked = False
+        self._body_failure: Refused | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def client(self) -> str | None:
+        """The client's address."""
+        return self._connection.client
 
     @property
     def elapsed_seconds(self) -> float:
         """Since the request's head was read."""
-        return time.monotonic() - self.began
+        return self._loop.time() - self.began
+
+    # reading ------------------------------------------------------------------------------------
+
+    def feed_body(self, data: bytes) -> None:
+        """The connection read more of the body."""
+        self._body.append(data)
+
+    def end_body(self) -> None:
+        """The connection read all of it."""
+        self._body_ended = True
+        self._wake()
+
+    def fail_body(self, refusal: Refused) -> None:
+        """The rest of the body will not come."""
+        self._body_failure = refusal
+        self._wake()
 
     async def read_body(self) -> bytes:
-        """The whole body; raises BodyTooLarge, BodyTimeout, ClientGone."""
-        limit = self._limits.max_body_bytes
-        too_large = f"The body must be at most {limit} bytes."
-        announced = only(self.headers, b"content-length")
-        if announced is not None and not announced.isdigit():
-            raise BadRequest("The content length is not a number.")
-        if announced is not None and int(announced) > limit:
-            raise BodyTooLarge(too_large)
-        parts, size = [], 0
-        try:
-            async with asyncio.timeout(self._timeouts.body_read_seconds):
-                while True:
-                    message = await self.receive()
-                    if message["type"] != "http.request":
-                        raise ClientGone
-                    size += len(message["body"])
-                    if size > limit:
-                        raise BodyTooLarge(too_large)
-                    parts.append(message["body"])
-                    if not message["more_body"]:
-                        return b"".join(parts)
-        except TimeoutError:
-            raise BodyTimeout("The body did not arrive in time.") from None
+        """The whole body; raises BodyTooLarge, BodyTimeout, BadRequest."""
+        if not self._body_ended:
+            if self.headers.get(b"expect", b"").lower() == b"100-continue":
+                self._connection.ask_for_body()
+            while not self._body_ended and self._body_failure is None:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        if self._body_failure is not None:
+            raise self._body_failure
+        body = self._body
+        return body[0] if len(body) == 1 else b"".join(body)
 
-    async def unless_gone(self, work: Awaitable[T]) -> T:
-        """The result of `work`, which is cancelled at once when the client leaves (ClientGone).
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-        Call it after the body was read: until then a message from the client is no farewell.
-        """
-        task = asyncio.ensure_future(work)
-        gone = asyncio.create_task(self._gone())
-        try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and not self.complete:
-                raise ClientGone
-            # Once the last byte is sent, ASGI calls the end of the answer a disconnect too.
-            return await task
-        finally:
-            for waiting in (task, gone):
-                waiting.cancel()
-            # Both have let go of their sockets when we go on.
-            await asyncio.gather(task, gone, return_exceptions=True)
-
-    async def begin_stream(self) -> None:
-        """Send the head of a stream of events."""
-        await self._start(200, [*EVENT_STREAM])
-
-    async def send_part(self, body: bytes, *, last: bool = False) -> None:
-        """Send a piece of the body; raises ClientGone when the client does not read it in time."""
-        await self._deliver({"type": "http.response.body", "body": body, "more_body": not last})
-        self.complete = last
+    # answering ----------------------------------------------------------------------------------
 
     async def send_whole(
-        self, status: int, body: bytes, extra: Mapping[str, str] | None = None
+        self, status: int, body: bytes, headers: Iterable[Header] = (answers.JSON,)
     ) -> None:
-        """Send a whole JSON answer."""
-        await self._start(status, answers.headers(body, extra or {}))
-        await self.send_part(body, last=True)
+        """Send a whole answer; raises ClientGone."""
+        if self.gone:
+            raise ClientGone
+        connection = self._connection
+        self.status = status
+        head = self._head(status, (*headers, (b"content-length", b"%d" % len(body))))
+        connection.write(head if self.method == "HEAD" else head + body)
+        if connection.writable is not None:
+            await self._drained()
+        self.complete = True
+
+    def begin_stream(self) -> None:
+        """Send the head of a stream of events; raises ClientGone."""
+        if self.gone:
+            raise ClientGone
+        self.status = 200
+        self._chunked = self._version == "1.1"
+        if self._chunked:
+            head = self._head(200, (*EVENT_STREAM, (b"transfer-encoding", b"chunked")))
+        else:
+            self._connection.keep_alive = False
+            head = self._head(200, EVENT_STREAM)
+        self._connection.write(head)
+
+    async def send_part(self, body: bytes, *, last: bool = False) -> None:
+        """Send a piece of a stream; raises ClientGone. A client that does not read in time is cut
+        off by its connection, and this task cancelled."""
+        if self.gone:
+            raise ClientGone
+        connection = self._connection
+        if not self._chunked:
+            connection.write(body)
+        elif last:
+            connection.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n")
+        elif body:
+            connection.write(b"%x\r\n%b\r\n" % (len(body), body))
+        if connection.writable is not None:
+            await self._drained()
+        self.complete = last
 
     async def refuse(self, refusal: Refused) -> None:
         """Tell the client: with a status, or inside a stream that has begun and ends in pieces.
@@ -126,30 +168,29 @@ class Exchange:
         no client takes what it has for a whole answer.
         """
         if self.status is None:
-            await self.send_whole(refusal.status, answers.error_body(refusal), refusal.headers)
+            if refusal.headers.get("connection") == "close":
+                self._connection.keep_alive = False
+            more = [
+                (k.encode(), v.encode()) for k, v in refusal.headers.items() if k != "connection"
+            ]
+            await self.send_whole(
+                refusal.status, answers.error_body(refusal), (answers.JSON, *more)
+            )
         elif not self.complete:
             await self.send_part(answers.error_event(refusal))
 
-    async def observed_send(self, message: dict[str, Any]) -> None:
-        """ASGI's send for an application that answers by itself, with the request's id added."""
-        if message["type"] == "http.response.start":
-            await self._start(message["status"], list(message["headers"]))
-        else:
-            await self.send_part(message.get("body", b""), last=not message.get("more_body"))
+    def _head(self, status: int, headers: Iterable[Header]) -> bytes:
+        lines = [answers.STATUS_LINES[status]]
+        for name, value in (*headers, *self.also()):
+            lines += (name, b": ", value, b"\r\n")
+        connection = self._connection
+        lines += (b"x-request-id: ", self.request_id.encode("ascii"), b"\r\n")
+        lines += (b"date: ", connection._front.date)
+        lines.append(b"\r\n\r\n" if connection.stays else b"\r\nconnection: close\r\n\r\n")
+        return b"".join(lines)
 
-    async def _start(self, status: int, headers: list[Header]) -> None:
-        self.status = status
-        headers.append((b"x-request-id", self.request_id.encode("ascii")))
-        headers += self.also()
-        await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def _deliver(self, message: dict[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.client_write_seconds):
-                await self._send(message)
-        except TimeoutError:
-            raise ClientGone from None
-
-    async def _gone(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+    async def _drained(self) -> None:
+        while (writable := self._connection.writable) is not None:
+            await writable
+        if self.gone:
+            raise ClientGone

@@ -7,16 +7,39 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-ROUTES = ("chat_completions", "models", "health", "other")
-STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 499, 500, 502, 503, 504)
+from gateway import routes
+
+ROUTES = (*(route.name for route in routes.ROUTES.values()), "models", "health", "other")
+STATUSES = (
+    200,
+    400,
+    401,
+    403,
+    404,
+    405,
+    408,
+    409,
+    413,
+    415,
+    422,
+    429,
+    431,
+    499,
+    500,
+    502,
+    503,
+    504,
+)
 AUTH_FAILURES = ("missing", "malformed", "unknown", "wrong_secret", "expired", "revoked")
 SOURCES = ("loopback", "private", "public")
 UPSTREAM_REASONS = (
+    "breaker_open",
     "busy",
     "connect",
     "failed",
     "no_done",
     "not_json",
+    "queue_full",
     "refused",
     "stream_error",
     "timeout",
@@ -26,6 +49,7 @@ COMPONENTS = ("ledger", "listener", "upstreams")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+FAST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -122,23 +146,71 @@ class GatewayMetrics:
             ("component",),
             registry=registry,
         )
+        self.overhead = Histogram(
+            "gateway_overhead_seconds",
+            "What the gateway itself took of a relayed request: all but waiting for the engine.",
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self.queued = Gauge(
+            "gateway_queued_requests",
+            "Requests that wait for room in an engine.",
+            registry=registry,
+        )
+        self.queue_duration = Histogram(
+            "gateway_queue_duration_seconds",
+            "How long those waited that had to.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.upstream_retries = Counter(
+            "gateway_upstream_retries",
+            "Requests tried again elsewhere after this engine failed.",
+            ("upstream",),
+            registry=registry,
+        )
+        self.upstream_breaker_open = Gauge(
+            "gateway_upstream_breaker_open",
+            "1 while the engine's circuit breaker is not closed.",
+            ("upstream",),
+            registry=registry,
+        )
         self.draining = Gauge(
             "gateway_draining", "1 from the signal to stop until the end.", registry=registry
         )
-        self._initialise(tuple(upstreams))
+        self._initialise()
+        self.know(upstreams)
 
-    def _initialise(self, upstreams: tuple[str, ...]) -> None:
-        for route in ROUTES:
-            self.duration.labels(route)
-            self.in_flight.labels(route)
-            for status in STATUSES:
-                self.requests.labels(route, str(status))
+    def know(self, upstreams: Iterable[str]) -> None:
+        """Begin all series of these upstreams."""
         for upstream in upstreams:
             self.upstream_up.labels(upstream)
             for kind in ("prompt", "completion"):
-                self.tokens.labels(upstream, kind)
+                self.token_counts[upstream, kind] = self.tokens.labels(upstream, kind)
             for reason in UPSTREAM_REASONS:
                 self.upstream_errors.labels(upstream, reason)
+            self.retries[upstream] = self.upstream_retries.labels(upstream)
+            self.breaker_open[upstream] = self.upstream_breaker_open.labels(upstream)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that is over."""
+        child = self._requests.get((route, status))
+        if child is None:
+            child = self._requests[route, status] = self.requests.labels(route, str(status))
+        child.inc()
+        self._durations[route].observe(seconds)
+
+    def _initialise(self) -> None:
+        # Looking up labels costs more than counting: the children are kept.
+        self._requests: dict[tuple[str, int], Counter] = {}
+        self._durations = {route: self.duration.labels(route) for route in ROUTES}
+        self.in_flight_by_route = {route: self.in_flight.labels(route) for route in ROUTES}
+        self.token_counts: dict[tuple[str, str], Counter] = {}
+        self.retries: dict[str, Counter] = {}
+        self.breaker_open: dict[str, Gauge] = {}
+        for route in ROUTES:
+            for status in STATUSES:
+                self.requests.labels(route, str(status))
         for failure in AUTH_FAILURES:
             for source in SOURCES:
                 self.auth_failures.labels(failure, source)

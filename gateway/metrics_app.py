@@ -1,23 +1,19 @@
 """`/metrics` on the private port, where TLS has already asked for our certificate."""
 
-from gateway.exchange import Receive, Scope, Send
+from gateway.exchange import Exchange
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
 
 
 class MetricsApp:
-    """An ASGI application with one path."""
+    """One path."""
 
     def __init__(self, metrics: GatewayMetrics) -> None:
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        found = scope["type"] == "http" and scope["path"] == "/metrics"
-        body = self._metrics.text() if found else b"not found\n"
-        headers = [
-            (b"content-type", CONTENT_TYPE.encode() if found else b"text/plain"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        status = 200 if found else 404
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        if exchange.path == "/metrics" and exchange.method == "GET":
+            kind = (b"content-type", CONTENT_TYPE.encode())
+            await exchange.send_whole(200, self._metrics.text(), (kind,))
+        else:
+            await exchange.send_whole(404, b"not found\n", ((b"content-type", b"text/plain"),))

@@ -1,45 +1,61 @@
-"""One chat completion: intent, engine, bytes, outcome. The order is the promise.
+"""One relayed request: intent, engine, bytes, outcome. The order is the promise.
 
-The intent is in the ledger before the engine is asked; the outcome is there before the client has
-the last byte. Whatever happens in between (the client leaves, the engine dies or hangs or ends
-without `[DONE]`, this gateway is stopped) the row is completed with what is known by then.
+The intent is durable before an engine is asked; the outcome is before the client has the last byte.
+Whatever happens in between (the client leaves, the engine dies or hangs or ends without its end,
+this gateway is stopped) the audit is completed with what is known by then.
+
+Another engine may be asked as long as the client was sent nothing, and no longer: at most
+`routing.retries` times, and never after a timeout, which has cost the client its patience already.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from gateway.answers import JSON, is_error_body
 from gateway.errors import (
     ClientGone,
+    NotOffered,
+    QueueFull,
     Refused,
+    UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
+    UpstreamRefused,
     UpstreamTimeout,
 )
 from gateway.exchange import Exchange
 from gateway.metrics import GatewayMetrics
-from gateway.request import Call
+from gateway.request import Call, prefix_of, with_model
+from gateway.routes import Route
 from gateway.seams import Admission, Audit, Ending, Intent, Principal
-from gateway.settings import Limits
-from gateway.transport import Transport
-from gateway.upstreams import Engine
+from gateway.settings import Limits, Timeouts
+from gateway.transport import Response, Transport
+from gateway.upstreams import Engine, Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
 from ledger.requests import Outcome
 
 logger = logging.getLogger("gateway.relay")
 
+PASSED_ON = frozenset({400, 404, 409, 413, 422})
+MAX_ERROR_BYTES = 64 * 1024
+ERROR_SECONDS = 5.0
+END_SECONDS = 0.5
 
-@dataclass
+
 class Progress:
-    """What is known of a request so far."""
+    """What is known of a request so far. Durations are in seconds."""
 
-    usage: Usage = field(default_factory=Usage)
-    first_byte_ms: int | None = None
-    asked: bool = False
-    recorded: bool = False
+    __slots__ = ("asked", "engine", "first_byte", "recorded", "usage", "waited")
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.engine: Engine | None = None
+        self.first_byte: float | None = None
+        self.asked = self.recorded = False
+        self.waited = 0.0  # for engines and for clients that read slowly
 
 
 class Relay:
@@ -49,122 +65,201 @@ class Relay:
         self,
         node: str,
         transport: Transport,
+        upstreams: Upstreams,
         audit: Audit,
         admission: Admission,
         metrics: GatewayMetrics,
+        timeouts: Timeouts,
         limits: Limits,
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],
     ) -> None:
-        self._node, self._transport = node, transport
-        self._audit, self._admission = audit, admission
-        self._metrics, self._limits = metrics, limits
+        self._node, self._transport, self._upstreams = node, transport, upstreams
+        self._audit, self._admission, self._metrics = audit, admission, metrics
+        self._timeouts, self._limits = timeouts, limits
         self._clock, self._new_id = clock, new_id
-        self._closing: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, exchange: Exchange, principal: Principal, call: Call, engine: Engine
-    ) -> None:
+    def configure(self, timeouts: Timeouts, limits: Limits) -> None:
+        """Take these settings for requests from now on."""
+        self._timeouts, self._limits = timeouts, limits
+
+    async def run(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> None:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
+        model = self._upstreams.resolve(call.model)
         reservation = await self._admission.admit(
             principal, call.model, len(call.body), call.max_tokens
         )
         progress = Progress()
         try:
-            await self._relay(exchange, principal, call, engine, progress)
+            intent = self._intent(exchange, principal, call, route)
+            await self._audit.open(intent)
+            if model != call.model:
+                call = with_model(call, model)
+            await self._served(exchange, intent, call, model, route, progress)
         finally:
             reservation.settle(progress.usage if progress.asked else None)
-            self._count_tokens(engine, progress.usage)
+            self._count_tokens(progress)
 
-    async def _relay(
-        self,
-        exchange: Exchange,
-        principal: Principal,
-        call: Call,
-        engine: Engine,
-        progress: Progress,
-    ) -> None:
-        intent = self._intent(exchange, principal, call)
-        await self._audit.open(intent)
-        serve = self._stream if call.stream else self._whole
-        try:
-            await exchange.unless_gone(serve(exchange, intent, call, engine, progress))
-        except BaseException as error:
-            self._count(engine, error)
-            if not progress.recorded:
-                await self._record_failure(exchange, intent, progress, error)
-            raise
-
-    def _intent(self, exchange: Exchange, principal: Principal, call: Call) -> Intent:
+    def _intent(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> Intent:
+        parent = exchange.traceparent
         return Intent(
             self._new_id(),
             principal.key_id,
             principal.tenant,
             self._node,
-            "chat_completions",
+            route.name,
             call.model,
             call.stream,
             self._clock(),
             exchange.request_id,
-            None if exchange.traceparent is None else exchange.traceparent[3:35],
+            None if parent is None else parent[3:35],
         )
 
-    async def settle(self) -> None:
-        """Wait for outcomes that are still being written (after the last request, at the end)."""
-        while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+    async def _served(
+        self,
+        exchange: Exchange,
+        intent: Intent,
+        call: Call,
+        model: str,
+        route: Route,
+        progress: Progress,
+    ) -> None:
+        """Ask engines until one answers, and record how it ended, however it ended."""
+        tried: list[Engine] = []
+        again: UpstreamError | None = None
+        prefix = b""
+        if len(self._upstreams.engines) > 1 and (size := self._upstreams.routing.affinity_bytes):
+            prefix = prefix_of(call, route, size)
+        try:
+            while True:
+                try:
+                    engine = await self._upstreams.acquire(model, prefix, tried)
+                except UpstreamFailed:
+                    if again is None:
+                        raise
+                    # What the first engines did is what there is to say.
+                    raise again from None
+                progress.engine = engine
+                try:
+                    await self._asked(exchange, intent, call, route, engine, progress)
+                    return
+                except UpstreamError as error:
+                    self._count(engine, error)
+                    if exchange.status is not None or not _worth_another(error):
+                        raise
+                    tried.append(engine)
+                    if len(tried) > self._upstreams.routing.retries:
+                        raise
+                    again = error
+                    self._metrics.retries[engine.name].inc()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and exchange.gone:
+                await self._record_failure(exchange, intent, progress, ClientGone())
+                raise ClientGone from None
+            await self._record_failure(exchange, intent, progress, error)
+            raise
+
+    async def _asked(
+        self,
+        exchange: Exchange,
+        intent: Intent,
+        call: Call,
+        route: Route,
+        engine: Engine,
+        progress: Progress,
+    ) -> None:
+        """One engine's attempt; it is let go of at once when anything goes wrong."""
+        failed: bool | None = None
+        response: Response | None = None
+        progress.asked = True
+        try:
+            began = exchange.elapsed_seconds
+            response = await self._transport.post(
+                engine.target, _head(exchange, engine, route), call.body, stream=call.stream
+            )
+            progress.waited += exchange.elapsed_seconds - began
+            if response.status != 200:
+                raise await _refusal(response)
+            if response.headers.get(b"content-encoding", b"identity") != b"identity":
+                raise UpstreamFailed("The engine's answer is compressed.")
+            serve = self._stream if call.stream else self._whole
+            failed = await serve(exchange, intent, call, route, response, progress)
+        except UpstreamError as error:
+            failed = None if isinstance(error, (UpstreamRefused, NotOffered)) else True
+            if failed is None:
+                failed = False
+            raise
+        finally:
+            if response is not None:
+                response.release()
+            self._upstreams.release(engine, failed=failed)
 
     async def _whole(
         self,
         exchange: Exchange,
         intent: Intent,
-        call: Call,
-        engine: Engine,
+        call: Call,  # noqa: ARG002
+        route: Route,
+        response: Response,
         progress: Progress,
-    ) -> None:
-        progress.asked = True
-        answer = await self._transport.post(engine.chat_url, call.body, _headers(exchange))
-        progress.first_byte_ms = _milliseconds(exchange)
-        progress.usage = read_answer(answer.body)
+    ) -> bool:
+        body = response.body()
+        progress.first_byte = exchange.elapsed_seconds
+        progress.usage = read_answer(body)
+        del route
         await self._record(exchange, intent, progress, Outcome.ANSWERED, 200)
-        await exchange.send_whole(200, answer.body)
+        await exchange.send_whole(200, body, (JSON,))
+        return False
 
     async def _stream(
         self,
         exchange: Exchange,
         intent: Intent,
         call: Call,
-        engine: Engine,
+        route: Route,
+        response: Response,
         progress: Progress,
-    ) -> None:
-        reader = StreamReader(self._limits.max_event_bytes)
-        headers = _headers(exchange)
-        progress.asked = True
-        async with self._transport.stream(engine.chat_url, call.body, headers) as stream:
-            pending = b""
-            while not reader.done and (chunk := await stream.read()):
-                pending += reader.feed(chunk)
-                progress.usage = reader.usage
-                if exchange.status is None and (reader.events or reader.done):
-                    # Only now: an engine that dies before saying anything is a clean 502.
-                    progress.first_byte_ms = _milliseconds(exchange)
-                    self._metrics.first_token.observe(exchange.elapsed_seconds)
-                    await exchange.begin_stream()
-                if pending and exchange.status is not None:
-                    await exchange.send_part(pending)
-                    pending = b""
-            reader.end()
+    ) -> bool:
+        """Pass a stream on, event by event; True when it ended but had an error in it."""
+        reader = StreamReader(
+            self._limits.max_event_bytes, route.ends, hides_usage=call.hides_usage
+        )
+        patience = self._timeouts.upstream_first_byte_seconds
+        pending = b""
+        while not reader.tail:
+            began = exchange.elapsed_seconds
+            chunk = await response.read(patience)
+            progress.waited += exchange.elapsed_seconds - began
+            if not chunk:
+                break
+            # Engines send the head at once and the first event when they have thought.
+            patience = self._timeouts.upstream_between_bytes_seconds
+            passed = reader.feed(chunk)
             progress.usage = reader.usage
-            if not reader.done:
-                raise UpstreamFailed("The engine's answer broke off.", "no_done")
-            outcome = Outcome.UPSTREAM_FAILED if reader.failed else Outcome.ANSWERED
-            if reader.failed:
-                self._metrics.upstream_errors.labels(engine.config.name, "stream_error").inc()
-            await self._record(exchange, intent, progress, outcome, 200)
             if exchange.status is None:
-                await exchange.begin_stream()
-            await exchange.send_part(reader.tail, last=True)
-            await stream.finish()
+                pending += passed
+                if not (reader.events or reader.tail):
+                    continue
+                # Only now: an engine that dies before saying anything is a clean 502.
+                progress.first_byte = exchange.elapsed_seconds
+                self._metrics.first_token.observe(progress.first_byte)
+                exchange.begin_stream()
+                passed = pending
+            if passed:
+                await exchange.send_part(passed)
+        reader.end()
+        progress.usage = reader.usage
+        if reader.failed:
+            # What the engine said of it was passed on; that it ended well would be a lie.
+            raise UpstreamFailed("The engine failed in the middle of its answer.", "stream_error")
+        if not reader.tail:
+            raise UpstreamFailed("The engine's answer broke off.", "no_done")
+        await self._record(exchange, intent, progress, Outcome.ANSWERED, 200)
+        if exchange.status is None:
+            exchange.begin_stream()
+        await exchange.send_part(reader.tail, last=True)
+        await _finish(response)
+        return False
 
     async def _record(
         self,
@@ -174,36 +269,36 @@ class Relay:
         outcome: Outcome,
         status: int | None,
     ) -> None:
-        """Complete the row; raises LedgerAway, with the row's end kept for later."""
-        made = Ending(
+        """Make the ending durable; raises Refused, with the ending kept for later."""
+        engine, first = progress.engine, progress.first_byte
+        ending = Ending(
             outcome,
             self._clock(),
-            _milliseconds(exchange),
+            round(exchange.elapsed_seconds * 1000),
             status,
             progress.usage.prompt_tokens,
             progress.usage.completion_tokens,
-            progress.first_byte_ms,
+            None if first is None else round(first * 1000),
+            None if engine is None else engine.name,
         )
         progress.recorded = True
-        # Not cancelled with us: a client that leaves, or a stop, must not tear the write in two.
-        writing = asyncio.create_task(self._complete(intent, made, exchange.status))
-        self._closing.add(writing)
-        writing.add_done_callback(self._closing.discard)
-        await asyncio.shield(writing)
-
-    async def _complete(self, intent: Intent, ending: Ending, sent: int | None) -> None:
         try:
             await self._audit.complete(intent, ending)
         except Refused as refusal:
-            if ending.outcome is Outcome.ANSWERED:
+            if outcome is Outcome.ANSWERED:
                 # The client will not get the end of its answer: say what it does get.
-                ending = ending._replace(outcome=Outcome.REFUSED, status=sent or refusal.status)
+                ending = ending._replace(
+                    outcome=Outcome.REFUSED, status=exchange.status or refusal.status
+                )
             self._audit.defer(intent, ending)
             raise
+        self._metrics.overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
 
     async def _record_failure(
         self, exchange: Exchange, intent: Intent, progress: Progress, error: BaseException
     ) -> None:
+        if progress.recorded:
+            return
         status = exchange.status
         if status is None and isinstance(error, Refused):
             status = error.status
@@ -212,26 +307,26 @@ class Relay:
         except Refused:
             logger.warning("outcome waits for the ledger", extra={"audit_id": str(intent.id)})
 
-    def _count(self, engine: Engine, error: BaseException) -> None:
-        if isinstance(error, UpstreamError):
-            reason = error.reason or "failed"
-            self._metrics.upstream_errors.labels(engine.config.name, reason).inc()
-            logger.warning(
-                "upstream error",
-                extra={
-                    "upstream": engine.config.name,
-                    "reason": reason,
-                    "why": type(error.__cause__).__name__,
-                },
-            )
+    def _count(self, engine: Engine, error: UpstreamError) -> None:
+        reason = error.reason or "failed"
+        self._metrics.upstream_errors.labels(engine.name, reason).inc()
+        logger.warning(
+            "upstream error",
+            extra={
+                "upstream": engine.name,
+                "reason": reason,
+                "why": type(error.__cause__).__name__,
+            },
+        )
 
-    def _count_tokens(self, engine: Engine, usage: Usage) -> None:
-        for kind, count in (
-            ("prompt", usage.prompt_tokens),
-            ("completion", usage.completion_tokens),
-        ):
-            if count:
-                self._metrics.tokens.labels(engine.config.name, kind).inc(count)
+    def _count_tokens(self, progress: Progress) -> None:
+        engine, usage = progress.engine, progress.usage
+        if engine is None:
+            return
+        if usage.prompt_tokens:
+            self._metrics.token_counts[engine.name, "prompt"].inc(usage.prompt_tokens)
+        if usage.completion_tokens:
+            self._metrics.token_counts[engine.name, "completion"].inc(usage.completion_tokens)
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -240,18 +335,45 @@ def outcome_of(error: BaseException) -> Outcome:
         return Outcome.CLIENT_GONE
     if isinstance(error, UpstreamTimeout):
         return Outcome.TIMED_OUT
-    if isinstance(error, UpstreamError):
+    if isinstance(error, UpstreamError) and not isinstance(error, QueueFull):
         return Outcome.UPSTREAM_FAILED
-    # Ours: stopped by drain's end, or a fault of this program.
+    # Ours: no room, stopped by drain's end, or a fault of this program.
     return Outcome.REFUSED
 
 
-def _headers(exchange: Exchange) -> dict[str, str]:
-    headers = {"X-Request-Id": exchange.request_id}
+def _worth_another(error: UpstreamError) -> bool:
+    """Whether another engine may do better: not when the request is to blame, or time is up."""
+    return not isinstance(error, (UpstreamRefused, NotOffered, UpstreamTimeout))
+
+
+def _head(exchange: Exchange, engine: Engine, route: Route) -> bytes:
+    head = b"%bx-request-id: %b\r\n" % (
+        engine.head(route.path),
+        exchange.request_id.encode("ascii"),
+    )
     if exchange.traceparent is not None:
-        headers["traceparent"] = exchange.traceparent
-    return headers
+        head += b"traceparent: %b\r\n" % exchange.traceparent.encode("ascii")
+    return head
 
 
-def _milliseconds(exchange: Exchange) -> int:
-    return round(exchange.elapsed_seconds * 1000)
+async def _refusal(response: Response) -> UpstreamError:
+    """What a status other than 200 means to our client; the engine's text only where it is for
+    clients and in OpenAI's form."""
+    if response.status in (429, 503):
+        return UpstreamBusy("The engine is busy. Try again.")
+    if response.status in PASSED_ON or response.status == 405:
+        body = await response.rest(MAX_ERROR_BYTES, ERROR_SECONDS)
+        if response.status in PASSED_ON and is_error_body(body):
+            return UpstreamRefused(response.status, body)
+        if response.status in (404, 405):
+            return NotOffered()
+    return UpstreamFailed(reason="failed")
+
+
+async def _finish(response: Response) -> None:
+    """Read what little may follow the last event, so that the connection can be used again."""
+    try:
+        while not response.complete:
+            await response.rest(MAX_ERROR_BYTES, END_SECONDS)
+    except UpstreamError:
+        return

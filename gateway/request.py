@@ -1,27 +1,33 @@
 """What must be known of a request before it is relayed: ids, key text, model, stream. Pure.
 
-The body is relayed as the client sent it, byte for byte, so it matters that we read it as the
-engine will: a name spelt in another case (`Model`) is refused, because some engines match names
+The body is relayed as the client sent it, byte for byte (streams are asked to end with usage, and
+an alias is replaced by the model's name), so it matters that we read it as the engine will: a name
+that stands there twice or is spelt in another case (`Model`) is refused: some engines match names
 without case and would run another model than the one that was checked.
 """
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
-from gateway.limits.estimate import completion_bound
+from gateway.limits.estimate import CHOICES, completion_bound
+from gateway.routes import Route
 
 MAX_MODEL_CHARS = 200
 MAX_AUTHORIZATION_BYTES = 512
 DECIDING_FIELDS = ("model", "stream")
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+# A letter written as an escape: a name may be spelt so, and is found only by decoding.
+_SPELT_OTHERWISE = re.compile(rb"\\u00[4-7]")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]  # names in lower case
 
 
 @dataclass(frozen=True)
@@ -31,37 +37,32 @@ class Call:
     model: str
     stream: bool
     body: bytes
-    max_tokens: int | None = None
+    max_tokens: int | None = None  # of all choices together
+    hides_usage: bool = False  # the client did not ask for the usage we asked for
 
 
-def only(headers: Headers, name: bytes) -> bytes | None:
-    """The value of the header `name` (lower case), None without one; BadRequest for two."""
-    values = [value for key, value in headers if key == name]
-    if len(values) > 1:
-        raise BadRequest(f"The header {name.decode()} was sent more than once.")
-    return values[0] if values else None
-
-
-def request_id(headers: Headers, fresh: str) -> str:
-    """The client's X-Request-Id when it is a plain token, else `fresh`."""
-    values = [value for key, value in headers if key == b"x-request-id"]
-    if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
-        return values[0].decode("ascii")
-    return fresh
+def request_id(headers: Headers, fresh: Callable[[], str]) -> str:
+    """The client's X-Request-Id when it is a plain token, else a fresh one."""
+    value = headers.get(b"x-request-id")
+    if value is not None and _REQUEST_ID.fullmatch(value):
+        return value.decode("ascii")
+    return fresh()
 
 
 def traceparent(headers: Headers) -> str | None:
     """The W3C traceparent when it is a valid one of version 00, else None."""
-    values = [value for key, value in headers if key == b"traceparent"]
-    if len(values) == 1 and _TRACEPARENT.fullmatch(values[0]):
-        return values[0].decode("ascii")
+    value = headers.get(b"traceparent")
+    if value is not None and _TRACEPARENT.fullmatch(value):
+        return value.decode("ascii")
     return None
 
 
-def authorization(headers: Headers) -> bytes | None:
-    """The value of the `Authorization` header; None without one, and for several."""
-    values = [value for key, value in headers if key == b"authorization"]
-    return values[0] if len(values) == 1 else None
+def authorization(headers: Headers, *, anthropic: bool = False) -> bytes | None:
+    """What the client shows; with `anthropic`, the header that its clients send counts as well."""
+    value = headers.get(b"authorization")
+    if value is None and anthropic and (shown := headers.get(b"x-api-key")) is not None:
+        return b"Bearer " + shown
+    return value
 
 
 def bearer(value: bytes | None) -> str:
@@ -79,27 +80,18 @@ def bearer(value: bytes | None) -> str:
 
 def check_content(headers: Headers) -> None:
     """Raise NotJson for a content type or encoding other than plain JSON."""
-    content_type = only(headers, b"content-type")
+    content_type = headers.get(b"content-type")
     media = (content_type or b"application/json").partition(b";")[0].strip().lower()
     if media != b"application/json":
         raise NotJson("The content type must be application/json.")
-    encoding = only(headers, b"content-encoding")
+    encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise NotJson("The body must not be compressed.")
 
 
-def parse_call(body: bytes) -> Call:
+def parse_call(body: bytes, route: Route, max_choices: int = 8) -> Call:
     """The call in `body`; raises BadRequest naming what is wrong, never repeating the content."""
-    try:
-        value: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise BadRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
-    if not isinstance(value, dict):
-        raise BadRequest("The body must be a JSON object.", code="invalid_json")
-    for name in value:
-        folded = name.casefold()
-        if folded in DECIDING_FIELDS and name != folded:
-            raise BadRequest(f"Write {folded!r} in lower case.", param=folded)
+    value = _loaded(body)
     model = value.get("model")
     if model is None:
         raise BadRequest("You must provide a model parameter.", param="model")
@@ -110,4 +102,87 @@ def parse_call(body: bytes) -> Call:
     stream = value.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("'stream' must be a boolean.", param="stream", code="invalid_type")
-    return Call(model, bool(stream), body, completion_bound(value))
+    if stream and route.ends == "never":
+        raise BadRequest("There is nothing to stream here.", param="stream")
+    _check_choices(value, max_choices)
+    call = Call(model, bool(stream), body, completion_bound(value))
+    return _with_usage(call, value) if stream and route.asks_for_usage else call
+
+
+def with_model(call: Call, model: str) -> Call:
+    """The same call for the model behind an alias; all other bytes stay as they are."""
+    spelt = b'"model"'
+    if call.body.count(spelt) == 1 and (found := _MODEL.search(call.body)):
+        body = call.body[: found.start(1)] + orjson.dumps(model) + call.body[found.end(1) :]
+        if orjson.loads(body).get("model") == model:
+            return replace(call, body=body)
+    return replace(call, body=orjson.dumps({**orjson.loads(call.body), "model": model}))
+
+
+def prefix_of(call: Call, route: Route, length: int) -> bytes:
+    """How the prompt begins, in at most `length` bytes: what decides which engine has it cached."""
+    start = call.body.find(b'"%b"' % route.prompt.encode())
+    return call.body[start : start + length] if start >= 0 else b""
+
+
+def _loaded(body: bytes) -> dict[str, Any]:
+    try:
+        value: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    for name in value:
+        if name not in DECIDING_FIELDS and (folded := name.casefold()) in DECIDING_FIELDS:
+            raise BadRequest(f"Write {folded!r} in lower case.", param=folded)
+    if body.count(b'"model"') > 1 or body.count(b'"stream"') > 1 or _SPELT_OTHERWISE.search(body):
+        _no_name_twice(body)
+    return value
+
+
+def _no_name_twice(body: bytes) -> None:
+    """Which of two equal names counts is every parser's own choice: the engine's may differ."""
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        made["\0"] = len(made) != len(found) and sorted(
+            name for name, _ in found if name in DECIDING_FIELDS
+        )
+        return made
+
+    try:
+        twice = json.loads(body, object_pairs_hook=pairs)["\0"]
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
+    for name in DECIDING_FIELDS:
+        if twice and twice.count(name) > 1:
+            raise BadRequest(f"The body has {name!r} twice.", param=name)
+
+
+def _check_choices(value: dict[str, Any], most: int) -> None:
+    """How many answers are asked for at once; each costs an engine as much as a request."""
+    for name in CHOICES:
+        count = value.get(name)
+        if count is None:
+            continue
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise BadRequest(f"{name!r} must be an integer.", param=name, code="invalid_type")
+        if not 1 <= count <= most:
+            raise BadRequest(f"{name!r} must be between 1 and {most}.", param=name)
+
+
+def _with_usage(call: Call, value: dict[str, Any]) -> Call:
+    """Streams always end with usage, for the audit; the client sees it only when it asked."""
+    options = value.get("stream_options")
+    if isinstance(options, dict) and options.get("include_usage") is True:
+        return call
+    if options is None and "stream_options" not in value:
+        rest = call.body.lstrip()[1:]
+        body = b'{"stream_options":{"include_usage":true},' + rest
+        return replace(call, body=body, hides_usage=True)
+    if options is not None and not isinstance(options, dict):
+        raise BadRequest(
+            "'stream_options' must be an object.", param="stream_options", code="invalid_type"
+        )
+    asked = {**value, "stream_options": {**(options or {}), "include_usage": True}}
+    return replace(call, body=orjson.dumps(asked), hides_usage=True)

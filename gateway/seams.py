@@ -119,7 +119,8 @@ class Audit(Protocol):
     async def complete(self, intent: Intent, ending: Ending) -> None:
         """Make the ending durable; raises Refused, and then the answer must not end as if whole.
 
-        It may not be torn by cancellation: the relay shields it.
+        A caller that is cancelled while it waits (its client left) tears nothing: the write goes
+        on, and what fails then is the audit's to repeat.
         """
         ...
 

@@ -7,30 +7,29 @@ and recorded as such; the metrics stay until all that is done.
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from gateway.app import Gateway
 from gateway.audit import LedgerAudit
 from gateway.auth import KeyringGate
 from gateway.control import control_app
+from gateway.errors import Refused
+from gateway.front import BACKLOG, Front, Handler
 from gateway.health import Health
 from gateway.ledger_client import PooledLedger, WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.metrics_app import MetricsApp
 from gateway.people import People
-from gateway.protocol import guarded
 from gateway.relay import Relay
+from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
@@ -43,9 +42,8 @@ from trust.tls import client_context, server_context
 
 logger = logging.getLogger("gateway")
 
-BACKLOG = 2048
-# After the drain: how long cut requests may take to record their end.
-SETTLE_SECONDS = 10
+# A scrape under way may finish.
+BACK_DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,8 @@ class Parts:
     metrics: GatewayMetrics
     health: Health
     relay: Relay
-
-
-class QuietServer(uvicorn.Server):
-    """uvicorn without signal handlers: ours decide the order in which two servers end."""
-
-    @contextmanager
-    def capture_signals(self) -> Any:
-        """Leave signals alone."""
-        yield
+    upstreams: Upstreams
+    transport: Transport
 
 
 def utc_now() -> datetime:
@@ -96,9 +87,14 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     ledger = WatchedLedger(PooledLedger(connections, step), metrics)
     audit = LedgerAudit(ledger, metrics, utc_now)
     context = client_context(material.authority, material.certificate, material.key)
-    transport = Transport.open(context, settings.timeouts, settings.limits)
+    transport = Transport(context, settings.timeouts, settings.limits)
     upstreams = Upstreams(
-        settings.upstreams, transport, metrics, settings.timeouts.upstream_health_seconds
+        settings.upstreams,
+        settings.aliases,
+        settings.routing,
+        transport,
+        metrics,
+        settings.timeouts.upstream_health_seconds,
     )
     health = Health(ledger, upstreams, audit, metrics, settings.health_interval_seconds)
     people = People.open(
@@ -110,29 +106,32 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         upstreams.context_of,
     )
     relay = Relay(
-        settings.node, transport, audit, people.limiter, metrics, settings.limits, utc_now, new_id
-    )
-    app = Gateway(
-        KeyringGate(people.keyring, material.pepper, metrics, utc_now),
-        people.limiter,
-        relay,
+        settings.node,
+        transport,
         upstreams,
-        control_app(health, settings.node),
+        audit,
+        people.limiter,
         metrics,
         settings.timeouts,
         settings.limits,
-        lambda: str(new_id()),
+        utc_now,
+        new_id,
     )
+    log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
+    gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now)
+    control = control_app(health, settings.node)
+    app = Gateway(gate, people.limiter, relay, upstreams, control, metrics, settings.limits, log)
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.
     await connections.open(wait=False)
     try:
         await people.start()
         await health.start()
-        yield Parts(app, metrics, health, relay)
+        yield Parts(app, metrics, health, relay, upstreams, transport)
     finally:
         await people.stop()
         await health.stop()
         await transport.close()
+        log.flush()
         await connections.close(timeout=5)
 
 
@@ -170,27 +169,24 @@ async def serve(
     public = bind(settings.listen.addresses, settings.listen.port)
     private = bind(settings.metrics.addresses, settings.metrics.port)
     async with assembled(settings, material) as parts:
-        front = _server(parts.app, settings, public_tls)
-        back = _server(MetricsApp(parts.metrics), settings, private_tls)
-        serving = asyncio.create_task(front.serve(sockets=public))
-        measuring = asyncio.create_task(back.serve(sockets=private))
+        front = _front(parts.app, settings, parts.app.refused)
+        back = _front(MetricsApp(parts.metrics), settings)
+        await front.listen(public, public_tls if settings.listen.tls else None)
+        await back.listen(private, private_tls)
         watchdog = asyncio.create_task(notifier.keep_watchdog())
-        await _started(front, serving)
-        await _started(back, measuring)
         notifier.ready(f"serving on port {_port(public)}")
         ports = {"port": _port(public), "metrics_port": _port(private)}
         logger.info("ready", extra={"node": settings.node, **ports})
         if listening is not None:
             listening.set_result((_port(public), _port(private)))
-        await _until_stopped(stop, serving, measuring)
+        await stop.wait()
         parts.health.drain()
         notifier.stopping("draining")
         logger.info("draining", extra={"seconds": settings.timeouts.drain_seconds})
-        front.should_exit = True
-        await serving
-        await _settle(front, parts)
-        back.should_exit = True
-        await measuring
+        await front.drain(settings.timeouts.drain_seconds)
+        await front.close()
+        await back.drain(BACK_DRAIN_SECONDS)
+        await back.close()
         watchdog.cancel()
     logger.info("stopped")
 
@@ -206,53 +202,12 @@ def bind(addresses: Sequence[IPv4Address | IPv6Address], port: int) -> list[sock
     return sockets
 
 
-def _server(app: Any, settings: GatewaySettings, context: ssl.SSLContext) -> QuietServer:
-    return QuietServer(
-        uvicorn.Config(
-            app,
-            http=guarded(settings.timeouts, settings.limits),
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=settings.timeouts.keep_alive_seconds,
-            timeout_graceful_shutdown=settings.timeouts.drain_seconds,
-            ssl_context_factory=lambda _config, _default: context,
-        )
-    )
-
-
-async def _started(server: QuietServer, serving: asyncio.Task[None]) -> None:
-    while not server.started:
-        if serving.done():
-            await serving
-            raise RuntimeError("the server ended before it began")
-        await asyncio.sleep(0.01)
-
-
-async def _until_stopped(stop: asyncio.Event, *servers: asyncio.Task[None]) -> None:
-    """Wait for the signal; a server that ends before it is a failure, and raised."""
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait((waiting, *servers), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    for server in servers:
-        if server.done():
-            server.result()
-            raise RuntimeError("a server ended by itself")
-
-
-async def _settle(front: QuietServer, parts: Parts) -> None:
-    """Let requests that the drain's end has cut record that."""
-    try:
-        async with asyncio.timeout(SETTLE_SECONDS):
-            await asyncio.gather(*front.server_state.tasks, return_exceptions=True)
-            await parts.relay.settle()
-    except TimeoutError:
-        logger.error("some requests could not record their end")
+def _front(
+    handler: Handler,
+    settings: GatewaySettings,
+    refused: Callable[[Refused], None] = lambda _refusal: None,
+) -> Front:
+    return Front(handler, settings.timeouts, settings.limits, lambda: str(new_id()), refused)
 
 
 def _port(sockets: Sequence[socket.socket]) -> int:

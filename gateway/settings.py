@@ -32,6 +32,13 @@ class Listen(Section):
 
     addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
     port: Port = 8443
+    tls: bool = True
+
+    @model_validator(mode="after")
+    def _plain_only_here(self) -> Self:
+        if not self.tls and not all(address.is_loopback for address in self.addresses):
+            raise ValueError("without TLS only loopback addresses may be listened on")
+        return self
 
 
 class Metrics(Section):
@@ -116,6 +123,7 @@ class Upstream(Section):
     name: Name
     url: str
     models: tuple[ModelName, ...] = ()
+    max_concurrent: Annotated[int, Field(ge=1, le=100_000)] = 256
 
     @model_validator(mode="after")
     def _url_is_a_root(self) -> Self:
@@ -127,6 +135,18 @@ class Upstream(Section):
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
             raise ValueError("http is for loopback only: prompts do not cross a network in clear")
         return self
+
+
+class Routing(Section):
+    """How requests find an engine, wait for one, and are tried again."""
+
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    max_queued: Annotated[int, Field(ge=0, le=100_000)] = 256
+    queue_seconds: Seconds = 10.0
+    affinity_bytes: Annotated[int, Field(ge=0, le=1 << 20)] = 1024
+    affinity_slack: Annotated[int, Field(ge=0, le=100_000)] = 4
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    breaker_open_seconds: Seconds = 5.0
 
 
 class Timeouts(Section):
@@ -152,7 +172,7 @@ class Limits(Section):
     max_answer_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 << 20
     max_event_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = 4 << 20
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    max_upstream_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
+    max_choices: Annotated[int, Field(ge=1, le=1000)] = 8
 
 
 class GatewaySettings(Settings):
@@ -166,6 +186,8 @@ class GatewaySettings(Settings):
     quotas: Quotas = Quotas()
     ledger: Ledger
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
+    aliases: dict[ModelName, ModelName] = Field(default_factory=dict)
+    routing: Routing = Routing()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     health_interval_seconds: Seconds = 5.0

@@ -1,199 +1,363 @@
 """The one place that opens sockets to upstreams: mutual TLS 1.3, bounded in time and size.
 
-Answers are bytes as they came (nothing is decompressed: nothing compressed is asked for, and an
-engine that compresses anyway is refused). Leaving a `stream` block before its end closes the
-connection, which is how an engine learns that nobody waits for the rest. asyncio sets TCP_NODELAY.
+A client of our own over llhttp (httptools), because the client is what holds a Python relay back
+(docs/decisions/). One request at a time on a connection, connections are kept and used again, the
+youngest first. What an engine may send is bounded: head, whole answer, what is buffered of a stream
+(then the socket is not read until the client has caught up). A connection is used again only when
+the answer ended as HTTP says and nothing came after it; bytes on an idle connection close it.
+
+Nothing compressed is asked for, and an engine that compresses anyway is refused. Letting go of a
+response before its end closes the connection, which is how an engine learns that nobody waits.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections import deque
 from dataclasses import dataclass
-from typing import Self
+from urllib.parse import urlsplit
 
-import aiohttp
+import httptools
 
-from gateway.answers import is_error_body
-from gateway.errors import (
-    UpstreamBusy,
-    UpstreamError,
-    UpstreamFailed,
-    UpstreamRefused,
-    UpstreamTimeout,
-)
+from gateway.connection import without_delay
+from gateway.deadlines import NEVER, Deadlines
+from gateway.errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.settings import Limits, Timeouts
 
-PASSED_ON = frozenset({400, 404, 409, 413, 422})
 # vLLM closes idle connections after 5 s: let go first, or a request meets a closing door.
 IDLE_SECONDS = 3.0
-READ_BYTES = 64 * 1024
-MAX_ERROR_BYTES = 64 * 1024
-END_SECONDS = 0.5
+MAX_HEAD_BYTES = 64 * 1024
+# A stream is read no further while so much of it waits for the client.
+MAX_BUFFERED_BYTES = 256 * 1024
+
+Address = tuple[str, int, bool]  # host, port, TLS
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer with status 200."""
-
-    body: bytes
+class StaleConnection(UpstreamFailed):
+    """A kept connection was closed by the engine before it saw the request: ask again."""
 
 
-class Stream:
-    """A streamed answer with status 200, being read."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An engine's root, taken apart once."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, first_seconds: float, between_seconds: float
-    ) -> None:
-        self._response = response
-        self._patience_seconds, self._between_seconds = first_seconds, between_seconds
+    address: Address
+    authority: bytes
 
-    async def read(self) -> bytes:
-        """What arrived; b"" at the end. Raises UpstreamError."""
-        with _translated():
-            async with asyncio.timeout(self._patience_seconds):
-                data = await self._response.content.readany()
-        # Engines send the head at once and the first event when they have thought.
-        self._patience_seconds = self._between_seconds
-        return data
+    @classmethod
+    def of(cls, url: str) -> "Target":
+        """The target of `https://HOST:PORT`."""
+        parts = urlsplit(url)
+        tls = parts.scheme == "https"
+        host = parts.hostname or ""
+        port = parts.port or (443 if tls else 80)
+        shown = f"[{host}]" if ":" in host else host
+        return cls((host, port, tls), f"{shown}:{port}".encode())
 
-    async def finish(self) -> None:
-        """Read what little may follow the last event, so that the connection can be used again."""
-        with suppress(Exception):
-            async with asyncio.timeout(END_SECONDS):
-                while await self._response.content.readany():
-                    pass
+    def head(self, method: bytes, path: bytes) -> bytes:
+        """The part of a request's head that is the same for every request."""
+        lines = (b"%b %b HTTP/1.1" % (method, path), b"host: " + self.authority)
+        return b"\r\n".join((*lines, b"accept-encoding: identity\r\n"))
+
+
+class Response(asyncio.Protocol):
+    """A connection to an engine, and the answer that is being read from it."""
+
+    def __init__(self, transport: "Transport", address: Address) -> None:
+        self._pool, self._loop, self.address = transport, transport.loop, address
+        self._socket: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self.closed = False
+        self.uses = 0
+        self._rest()
+
+    def _rest(self) -> None:
+        self.deadline = self.total_deadline = NEVER
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._size = self._head_bytes = 0
+        self._max_bytes = 0
+        self._streams = self._begun = self._paused = self.busy = False
+        self.head_complete = self.complete = self._reusable = False
+        self._error: UpstreamError | None = None
+
+    # asking -------------------------------------------------------------------------------------
+
+    async def ask(self, request: bytes, timeouts: Timeouts, *, max_bytes: int) -> None:
+        """Send a request and wait for the whole answer (`max_bytes` at most), or, with 0, for an
+        answer's head: then `read` gives what follows. Raises UpstreamError."""
+        now = self._loop.time()
+        self.busy, self.uses = True, self.uses + 1
+        self._streams, self._max_bytes = not max_bytes, max_bytes
+        self.total_deadline = now + timeouts.upstream_total_seconds
+        # An engine that does not stream says nothing until it is done: only the total counts.
+        first = timeouts.upstream_first_byte_seconds if self._streams else NEVER
+        self.deadline = min(self.total_deadline, now + first)
+        self._socket.write(request)
+        while not (self._ended() or (self._streams and self.head_complete)):
+            await self._event()
+
+    def body(self) -> bytes:
+        """What was read of a body by now."""
+        parts, self._parts, self._size = self._parts, [], 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def read(self, patience_seconds: float) -> bytes:
+        """What arrived of a stream; b"" at its end. Raises UpstreamError."""
+        while not self._parts:
+            if self.complete:
+                return b""
+            self.deadline = min(self.total_deadline, self._loop.time() + patience_seconds)
+            await self._event()
+        if self._paused and not self.closed:
+            self._paused = False
+            self._socket.resume_reading()
+        return self.body()
+
+    async def rest(self, max_bytes: int, seconds: float) -> bytes:
+        """The rest of a small body; raises UpstreamError."""
+        self.deadline = min(self.deadline, self._loop.time() + seconds)
+        while not self._ended():
+            if self._size > max_bytes:
+                raise UpstreamFailed("The engine's answer is too large.", "too_large")
+            await self._event()
+        return self.body()
+
+    def _ended(self) -> bool:
+        return self.complete
+
+    def release(self) -> None:
+        """The answer is not needed any more: keep the connection, or close it in mid-answer."""
+        if self.complete and self._reusable and not self.closed:
+            self._rest()
+            self._pool.keep(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.closed, self.deadline = True, NEVER
+        self._pool.forget(self)
+        self._socket.abort()
+
+    async def _event(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError, cause: BaseException | None = None) -> None:
+        if self._error is None and not self.complete:
+            error.__cause__ = cause
+            self._error = error
+        self._reusable = False
+        self._wake()
+        if not self.closed:
+            self.abort()
+
+    # asyncio ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._socket = transport  # type: ignore[assignment]
+        without_delay(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if not self.busy or self.complete:
+            # Bytes that answer nothing: whose are they? Never the next request's.
+            self._reusable = False
+            self.abort()
+            return
+        self._begun = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            cause = error.__context__
+            known = cause if isinstance(cause, UpstreamError) else None
+            self._fail(known or UpstreamFailed("The engine does not speak HTTP."), error)
+            return
+        if self._streams and self._size > MAX_BUFFERED_BYTES and not self._paused:
+            self._paused = True
+            self._socket.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self.closed = True
+        self._pool.forget(self)
+        self._reusable = False
+        if not self.busy or self.complete:
+            return
+        if self.head_complete and self._ends_with_the_connection:
+            self.complete = True
+            self._wake()
+        elif self.uses > 1 and not self._begun:
+            self._fail(StaleConnection("The engine broke off."), exc)
+        else:
+            self._fail(UpstreamFailed("The engine broke off."), exc)
+
+    def on_deadline(self) -> None:
+        """See Deadlines."""
+        self.deadline = NEVER
+        if self.busy:
+            self._fail(UpstreamTimeout("The engine took too long to answer."), TimeoutError())
+        else:
+            self.abort()
+
+    @property
+    def _ends_with_the_connection(self) -> bool:
+        framed = b"content-length" in self.headers or b"transfer-encoding" in self.headers
+        return not framed
+
+    # httptools ----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        if self.complete:
+            self._reusable = False
+            raise UpstreamFailed("The engine answered twice.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools; trailers come here too, and are dropped."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise UpstreamFailed("The engine's answer is too large.", "too_large")
+        if not self.head_complete:
+            self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        self.status = self._parser.get_status_code()
+        if self.status == 101:
+            raise UpstreamFailed
+        if self.status >= 200:
+            self.head_complete = True
+            if self._streams:
+                self._wake()
+        else:
+            self.headers = {}
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._parts.append(body)
+        self._size += len(body)
+        if self._streams:
+            self._wake()
+        elif self._size > self._max_bytes:
+            raise UpstreamFailed("The engine's answer is too large.", "too_large")
+
+    def on_message_complete(self) -> None:
+        """See httptools; 1xx answers are messages of their own."""
+        if self.head_complete:
+            self.complete = True
+            self._reusable = self._parser.should_keep_alive()
+            self.deadline = NEVER
+            self._wake()
 
 
 class Transport:
-    """Connections to all upstreams, kept open between requests."""
+    """Connections to all upstreams, kept open between requests. Make it inside the event loop."""
 
-    def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts, limits: Limits) -> None:
-        self._session, self._timeouts, self._limits = session, timeouts, limits
-
-    @classmethod
-    def open(cls, context: ssl.SSLContext, timeouts: Timeouts, limits: Limits) -> Self:
-        """A transport that shows `context`'s certificate; call inside the event loop."""
-        connector = aiohttp.TCPConnector(
-            ssl=context,
-            limit=limits.max_upstream_connections,
-            keepalive_timeout=IDLE_SECONDS,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=timeouts.upstream_total_seconds,
-                connect=None,
-                sock_connect=timeouts.upstream_connect_seconds,
-            ),
-            read_bufsize=READ_BYTES,
-            skip_auto_headers=("User-Agent",),
-            trust_env=False,
-        )
-        return cls(session, timeouts, limits)
+    def __init__(self, context: ssl.SSLContext, timeouts: Timeouts, limits: Limits) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.timeouts, self.limits = timeouts, limits
+        self._context = context
+        self._idle: dict[Address, deque[Response]] = {}
+        self._all: set[Response] = set()
+        self._deadlines = Deadlines(self.loop)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        self._deadlines.stop()
+        for connection in tuple(self._all):
+            connection.abort()
+        await asyncio.sleep(0)
 
-    async def get(self, url: str, seconds: float, max_bytes: int) -> bytes:
-        """The body of a small GET (health, models); raises UpstreamError."""
-        with _translated():
-            async with (
-                asyncio.timeout(seconds),
-                self._session.get(url, headers=_headers({}), allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise UpstreamFailed(reason="failed")
-                return await _whole(response, max_bytes)
+    async def post(
+        self, target: Target, head: bytes, body: bytes, *, stream: bool, max_bytes: int = 0
+    ) -> Response:
+        """The answer to a POST of JSON, whole or, for `stream`, from its head on.
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """The whole answer to `body`, read before anything is returned; raises UpstreamError.
-
-        An engine that does not stream says nothing until it is done: only the total time counts.
+        `head` ends with its last header's line end. Raises UpstreamError. `release` the response.
         """
-        with _translated():
-            async with asyncio.timeout(self._timeouts.upstream_total_seconds):
-                async with self._request(url, body, headers) as response:
-                    return Answer(await _whole(response, self._limits.max_answer_bytes))
+        request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        whole = 0 if stream else max_bytes or self.limits.max_answer_bytes
+        return await self._ask(target, request, whole)
 
-    @asynccontextmanager
-    async def stream(
-        self, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> AsyncIterator[Stream]:
-        """A streamed answer; raises UpstreamError when none begins in time."""
-        async with AsyncExitStack() as stack:
-            with _translated():
-                async with asyncio.timeout(self._timeouts.upstream_first_byte_seconds):
-                    request = self._request(url, body, headers)
-                    response = await stack.enter_async_context(request)
-            yield Stream(
-                response,
-                self._timeouts.upstream_first_byte_seconds,
-                self._timeouts.upstream_between_bytes_seconds,
-            )
+    async def get(self, target: Target, path: str, seconds: float, max_bytes: int) -> bytes:
+        """The body of a small GET (health, models); raises UpstreamError."""
+        request = target.head(b"GET", path.encode("ascii")) + b"\r\n"
+        response: Response | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._ask(target, request, max_bytes)
+            if response.status != 200:
+                raise UpstreamFailed(reason="failed")
+            return response.body()
+        except TimeoutError as error:
+            raise UpstreamTimeout("The engine took too long to answer.") from error
+        finally:
+            if response is not None:
+                response.release()
 
-    @asynccontextmanager
-    async def _request(
-        self, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._session.post(
-            url, data=body, headers=_headers(headers), allow_redirects=False
-        ) as response:
+    async def _ask(self, target: Target, request: bytes, max_bytes: int) -> Response:
+        while True:
+            response = self._kept(target.address) or await self._connect(target.address)
             try:
-                if response.status != 200:
-                    raise await _refusal(response)
-                if response.headers.get("Content-Encoding", "identity") != "identity":
-                    raise UpstreamFailed("The engine's answer is compressed.")
-                yield response
-            finally:
-                # A connection that was not read to its end cannot be used again: closing it is
-                # also how the engine learns that nobody waits.
-                if not response.content.at_eof():
-                    response.close()
+                await response.ask(request, self.timeouts, max_bytes=max_bytes)
+            except StaleConnection:
+                # Closed by the engine while idle: it never began to answer. Kept connections run
+                # out, and then a new one tells how things are.
+                continue
+            except BaseException:
+                response.abort()
+                raise
+            return response
 
+    async def _connect(self, address: Address) -> Response:
+        host, port, tls = address
+        try:
+            async with asyncio.timeout(self.timeouts.upstream_connect_seconds):
+                _, response = await self.loop.create_connection(
+                    lambda: Response(self, address),
+                    host,
+                    port,
+                    ssl=self._context if tls else None,
+                    server_hostname=host if tls else None,
+                )
+        except TimeoutError as error:
+            raise UpstreamTimeout("The engine took too long to answer.") from error
+        except OSError as error:  # ssl.SSLError is one
+            raise UpstreamFailed("The engine cannot be reached.", "connect") from error
+        self._all.add(response)
+        self._deadlines.watch(response)
+        return response
 
-def _headers(more: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "Content-Type": "application/json",
-        "Accept-Encoding": "identity",
-        **more,
-    }
+    def _kept(self, address: Address) -> Response | None:
+        idle = self._idle.get(address)
+        while idle:
+            response = idle.pop()
+            if not response.closed and not response._socket.is_closing():
+                return response
+        return None
 
+    def keep(self, response: Response) -> None:
+        """Keep an idle connection for a while."""
+        response.deadline = self.loop.time() + IDLE_SECONDS
+        self._idle.setdefault(response.address, deque()).append(response)
 
-async def _whole(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    parts, size = [], 0
-    while part := await response.content.readany():
-        size += len(part)
-        if size > max_bytes:
-            response.close()
-            raise UpstreamFailed("The engine's answer is too large.", "too_large")
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> UpstreamError:
-    """What a status other than 200 means to our client; the engine's text only where it is for
-    clients and in OpenAI's form."""
-    if response.status in (429, 503):
-        return UpstreamBusy("The engine is busy. Try again.")
-    if response.status in PASSED_ON:
-        body = await _whole(response, MAX_ERROR_BYTES)
-        if is_error_body(body):
-            return UpstreamRefused(response.status, body)
-    return UpstreamFailed(reason="failed")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raise UpstreamErrors for what aiohttp and asyncio.timeout raise inside; cause kept."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise UpstreamTimeout("The engine took too long to answer.") from error
-    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectionResetError) as error:
-        raise UpstreamFailed("The engine cannot be reached.", "connect") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamFailed("The engine broke off.") from error
+    def forget(self, response: Response) -> None:
+        """A connection is closed."""
+        self._all.discard(response)
+        self._deadlines.forget(response)
+        idle = self._idle.get(response.address)
+        if idle and response in idle:
+            idle.remove(response)

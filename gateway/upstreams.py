@@ -1,22 +1,25 @@
-"""Which engine serves which model, and which engines are there: asked every few seconds.
+"""The engines: which serves which model, which are there, how busy they are, and whose turn it is.
 
 A model is an upstream's because the configuration says so or, where it names none, because the
 engine lists it. Engines that are down stay routable for models they are configured for: the client
-then hears 502 (try again), not 404 (no such model).
+then hears 502 (try again), not 404 (no such model). What is decided is in `routing`; here is what
+it is decided on, and the bounded queue of those who wait for room.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
-from gateway.errors import NotFound, UpstreamError, UpstreamFailed
+from gateway.errors import NotFound, QueueFull, UpstreamError, UpstreamFailed
 from gateway.metrics import GatewayMetrics
+from gateway.routing import Breaker, Candidate, choose
 from gateway.seams import Principal
-from gateway.settings import Upstream
-from gateway.transport import Transport
+from gateway.settings import Routing, Upstream
+from gateway.transport import Target, Transport
 
 logger = logging.getLogger("gateway.upstreams")
 
@@ -25,27 +28,42 @@ MAX_LISTING_BYTES = 1 << 20
 SHOWN = ("id", "object", "created", "owned_by", "max_model_len")
 
 
-@dataclass
 class Engine:
-    """One upstream and what it last said: None in `up` before it was asked."""
+    """One upstream, what it last said (None in `up` before it was asked) and what it is doing."""
 
-    config: Upstream
-    up: bool | None = None
-    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def __init__(self, config: Upstream, routing: Routing) -> None:
+        self.config = config
+        self.name = config.name
+        self.target = Target.of(config.url)
+        self.up: bool | None = None
+        self.listed: dict[str, dict[str, Any]] = {}
+        self.active = 0
+        self.drained = False
+        self.breaker = Breaker(routing.breaker_failures, routing.breaker_open_seconds)
+        self._heads: dict[str, bytes] = {}
 
     def serves(self, model: str) -> bool:
         """Whether requests for `model` may go here."""
         return model in self.config.models if self.config.models else model in self.listed
 
-    @property
-    def chat_url(self) -> str:
-        """Where chat completions are asked."""
-        return self.config.url.rstrip("/") + "/v1/chat/completions"
+    def head(self, path: str) -> bytes:
+        """The part of a POST's head to `path` that every request has."""
+        head = self._heads.get(path)
+        if head is None:
+            head = self.target.head(b"POST", path.encode("ascii"))
+            head = self._heads[path] = head + b"content-type: application/json\r\n"
+        return head
 
-    @property
-    def models_url(self) -> str:
-        """Where the engine lists its models."""
-        return self.config.url.rstrip("/") + "/v1/models"
+
+class _Waiting:
+    """A request in the queue: which engines would do, and its turn."""
+
+    __slots__ = ("model", "prefix", "tried", "turn")
+
+    def __init__(
+        self, model: str, prefix: bytes, tried: Collection[Engine], turn: asyncio.Future[Engine]
+    ) -> None:
+        self.model, self.prefix, self.tried, self.turn = model, prefix, tried, turn
 
 
 class Upstreams:
@@ -54,30 +72,98 @@ class Upstreams:
     def __init__(
         self,
         configs: tuple[Upstream, ...],
+        aliases: Mapping[str, str],
+        routing: Routing,
         transport: Transport,
         metrics: GatewayMetrics,
         health_seconds: float,
     ) -> None:
-        self.engines = tuple(Engine(config) for config in configs)
         self._transport, self._metrics = transport, metrics
         self._health_seconds = health_seconds
+        self._loop = transport.loop
+        self._queues: dict[str, deque[_Waiting]] = {}
+        self.engines: tuple[Engine, ...] = ()
+        self.configure(configs, aliases, routing)
+
+    def configure(
+        self, configs: tuple[Upstream, ...], aliases: Mapping[str, str], routing: Routing
+    ) -> None:
+        """Take these settings from now on; engines that stay keep what is known of them."""
+        known = {engine.config: engine for engine in self.engines}
+        self.aliases, self.routing = dict(aliases), routing
+        self.engines = tuple(known.get(config) or Engine(config, routing) for config in configs)
 
     @property
     def any_up(self) -> bool:
         """Whether at least one engine answers."""
         return any(engine.up for engine in self.engines)
 
-    def choose(self, model: str) -> Engine:
-        """The engine for `model`: the first that is up, else the first that would serve it.
+    @property
+    def queued(self) -> int:
+        """Requests that wait for room."""
+        return sum(map(len, self._queues.values()))
 
-        Raises NotFound for a model nobody serves.
-        """
-        serving = [engine for engine in self.engines if engine.serves(model)]
-        if not serving:
+    def resolve(self, model: str) -> str:
+        """The model behind an alias, or `model` itself; raises NotFound when nobody serves it."""
+        real = self.aliases.get(model, model)
+        if not any(engine.serves(real) for engine in self.engines):
             raise NotFound(
                 f"The model {model!r} does not exist.", param="model", code="model_not_found"
             )
-        return next((engine for engine in serving if engine.up), serving[0])
+        return real
+
+    async def acquire(self, model: str, prefix: bytes, tried: Collection[Engine] = ()) -> Engine:
+        """An engine with room for one more request, which is now taken: `release` it.
+
+        Waits for its turn at most `queue_seconds`. Raises QueueFull, UpstreamFailed.
+        """
+        waiting = self._queues.get(model)
+        if not waiting:
+            engine = self._choose(model, prefix, tried)
+            if engine is not None:
+                return self._take(engine)
+            waiting = self._queues.setdefault(model, deque())
+        if len(waiting) >= self.routing.max_queued:
+            raise QueueFull
+        entry = _Waiting(model, prefix, tried, self._loop.create_future())
+        waiting.append(entry)
+        self._metrics.queued.set(self.queued)
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(self.routing.queue_seconds):
+                return await entry.turn
+        except BaseException as error:
+            # Its turn may have come in the same moment: the room is the next one's.
+            if entry.turn.done() and not entry.turn.cancelled() and not entry.turn.exception():
+                self.release(entry.turn.result(), failed=None)
+            if isinstance(error, TimeoutError):
+                raise QueueFull from None
+            raise
+        finally:
+            if entry in waiting:
+                waiting.remove(entry)
+            if not waiting:
+                self._queues.pop(model, None)
+            self._metrics.queued.set(self.queued)
+            self._metrics.queue_duration.observe(self._loop.time() - began)
+
+    def release(self, engine: Engine, *, failed: bool | None) -> None:
+        """The request is over. `failed`: whether the engine is to blame; None: it does not tell."""
+        engine.active -= 1
+        before = engine.breaker
+        if failed is None:
+            engine.breaker = before.undecided()
+        elif failed:
+            engine.breaker = before.failed(self._loop.time())
+        else:
+            engine.breaker = before.succeeded()
+        if engine.breaker is not before:
+            self._metrics.breaker_open[engine.name].set(engine.breaker.opened_at is not None)
+            if (before.opened_at is None) != (engine.breaker.opened_at is None):
+                state = "open" if before.opened_at is None else "closed"
+                logger.warning("breaker", extra={"upstream": engine.name, "state": state})
+        if self._queues:
+            self._next()
 
     def models(self, principal: Principal) -> list[dict[str, Any]]:
         """What engines that are up list, as far as the key may use it; each model once."""
@@ -86,13 +172,66 @@ class Upstreams:
             for name, entry in engine.listed.items():
                 if engine.up and engine.serves(name) and principal.may_use(name):
                     found.setdefault(name, entry)
+        for alias, real in self.aliases.items():
+            for engine in self.engines:
+                if engine.up and engine.serves(real) and principal.may_use(alias):
+                    entry = engine.listed.get(real, {"object": "model"})
+                    found.setdefault(alias, {**entry, "id": alias})
         return list(found.values())
 
     def context_of(self, model: str) -> int | None:
         """How long prompt and answer of `model` can be together, in tokens, where engines tell."""
-        known = [engine.listed.get(model, {}).get("max_model_len") for engine in self.engines]
+        real = self.aliases.get(model, model)
+        known = [engine.listed.get(real, {}).get("max_model_len") for engine in self.engines]
         lengths = [value for value in known if isinstance(value, int) and value > 0]
         return max(lengths, default=None)
+
+    def _choose(self, model: str, prefix: bytes, tried: Collection[Engine]) -> Engine | None:
+        """The engine whose turn it is, None when all are full; raises UpstreamFailed."""
+        now = self._loop.time()
+        serving = [engine for engine in self.engines if engine.serves(model)]
+        if len(serving) == 1 and not tried:
+            (engine,) = serving
+            closed = engine.breaker.opened_at is None and not engine.drained
+            if closed and engine.active < engine.config.max_concurrent:
+                return engine
+        candidates = [
+            Candidate(
+                name=engine.name,
+                load=engine.active,
+                room=engine.active < engine.config.max_concurrent,
+                up=engine.up is not False,
+                allowed=engine.breaker.allows(now),
+                drained=engine.drained,
+                tried=engine in tried,
+            )
+            for engine in serving
+        ]
+        choice = choose(candidates, prefix, self.routing.affinity_slack)
+        if choice.hopeless:
+            raise UpstreamFailed("No engine can take this request now. Try again.", "breaker_open")
+        return None if choice.index is None else serving[choice.index]
+
+    def _take(self, engine: Engine) -> Engine:
+        engine.active += 1
+        engine.breaker = engine.breaker.asked(self._loop.time())
+        return engine
+
+    def _next(self) -> None:
+        """Give room that has become free to those who wait for it, first come first served."""
+        for model, waiting in tuple(self._queues.items()):
+            while waiting:
+                entry = waiting[0]
+                if not entry.turn.done():
+                    try:
+                        engine = self._choose(model, entry.prefix, entry.tried)
+                    except UpstreamError as error:
+                        entry.turn.set_exception(error)
+                    else:
+                        if engine is None:
+                            break
+                        entry.turn.set_result(self._take(engine))
+                waiting.popleft()
 
     async def look(self) -> None:
         """Ask every engine once, all at the same time; failures are states, not errors."""
@@ -103,7 +242,7 @@ class Upstreams:
         was = engine.up
         try:
             body = await self._transport.get(
-                engine.models_url, self._health_seconds, MAX_LISTING_BYTES
+                engine.target, "/v1/models", self._health_seconds, MAX_LISTING_BYTES
             )
             engine.listed = read_listing(body)
             engine.up = True
@@ -111,10 +250,13 @@ class Upstreams:
             engine.up = False
             if was is not False:
                 why = type(error.__cause__ or error).__name__
-                logger.warning("upstream down", extra={"upstream": engine.config.name, "why": why})
+                logger.warning("upstream down", extra={"upstream": engine.name, "why": why})
         if engine.up and not was:
-            logger.info("upstream up", extra={"upstream": engine.config.name})
-        self._metrics.upstream_up.labels(engine.config.name).set(engine.up)
+            logger.info("upstream up", extra={"upstream": engine.name})
+            if was is False:
+                # It was away and is back: it need not prove itself once more.
+                engine.breaker = engine.breaker.succeeded()
+        self._metrics.upstream_up.labels(engine.name).set(engine.up)
 
 
 def read_listing(body: bytes) -> dict[str, dict[str, Any]]:

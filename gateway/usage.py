@@ -12,9 +12,17 @@ from typing import Any
 import orjson
 
 from gateway.errors import UpstreamFailed
+from gateway.routes import Ends
 
 MAX_TOKENS = 2**31 - 1
 DONE = b"[DONE]"
+# What is done with an event: passed on, kept from the client, or kept until all is recorded.
+PASS, HIDE, END = range(3)
+# The event types that end a stream which has no [DONE].
+_LAST: dict[Ends, tuple[str, ...]] = {
+    "responses": ("response.completed", "response.incomplete", "response.failed"),
+    "messages": ("message_stop",),
+}
 # A blank line ends an event. \r\n is one line end, never two.
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -30,10 +38,19 @@ class Usage:
 
 def usage_in(value: Any) -> Usage | None:
     """The usage in a decoded answer or chunk; None when there is none worth the name."""
-    usage = value.get("usage") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    usage = value.get("usage")
+    if usage is None:
+        # Streams of /v1/responses and /v1/messages wrap it.
+        inner = value.get("response") or value.get("message")
+        usage = inner.get("usage") if isinstance(inner, dict) else None
     if not isinstance(usage, dict):
         return None
-    found = Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    found = Usage(
+        _first_count(usage, "prompt_tokens", "input_tokens"),
+        _first_count(usage, "completion_tokens", "output_tokens"),
+    )
     return None if found == Usage() else found
 
 
@@ -49,10 +66,28 @@ def read_answer(body: bytes) -> Usage:
 
 
 class StreamReader:
-    """Follows one stream of events. Feed it what arrives; pass on what it returns."""
+    """Follows one stream of events. Feed it what arrives; pass on what it returns.
 
-    def __init__(self, max_event_bytes: int) -> None:
-        self._max = max_event_bytes
+    `ends` is how streams of this path end (routes.Ends); with `hides_usage` the event that brings
+    nothing but token counts is kept from the client.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_ends",
+        "_hides",
+        "_max",
+        "_scanned",
+        "events",
+        "failed",
+        "tail",
+        "usage",
+    )
+
+    def __init__(
+        self, max_event_bytes: int, ends: Ends = "done", *, hides_usage: bool = False
+    ) -> None:
+        self._max, self._ends, self._hides = max_event_bytes, ends, hides_usage
         self._buffer = b""
         self._scanned = 0
         self.usage = Usage()
@@ -62,58 +97,98 @@ class StreamReader:
 
     @property
     def done(self) -> bool:
-        """Whether `[DONE]` has come; it is in `tail`, to be sent when all is recorded."""
+        """Whether the stream's end has come; it is in `tail`, to be sent when all is recorded."""
         return bool(self.tail)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take what arrived; returns the whole events to pass on now (often just `chunk`).
 
-        Raises UpstreamFailed for an event beyond `max_event_bytes`. After `[DONE]` nothing counts.
+        Raises UpstreamFailed for an event beyond `max_event_bytes`. After the end nothing counts.
         """
-        if self.done:
+        if self.tail:
             return b""
+        if not self._buffer and self._plain(chunk):
+            self.events += 1
+            return chunk
         buffer = self._buffer + chunk
         begin = 0
+        passed: list[bytes] = []
         # A line end of up to two bytes may have been cut: look again at the last three.
         for match in _END.finditer(buffer, max(0, self._scanned - 3)):
-            end = match.end()
-            if self._read(buffer[begin:end]):
-                self._buffer, self.tail = b"", buffer[begin:end]
-                return buffer[:begin]
-            begin = end
+            event = buffer[begin : match.end()]
+            begin = match.end()
+            verdict = self._read(event)
+            if verdict is END:
+                self._buffer, self.tail = b"", event
+                return b"".join(passed)
+            if verdict is PASS:
+                passed.append(event)
         self._buffer = buffer[begin:]
         self._scanned = len(self._buffer)
         if self._scanned > self._max:
             raise UpstreamFailed("The engine's answer is too large.", "too_large")
-        return buffer[:begin]
+        return b"".join(passed)
 
     def end(self) -> None:
-        """The engine closed the stream: a last `[DONE]` without its blank line still counts."""
-        if not self.done and self._buffer and self._read(self._buffer):
-            self.tail = b"data: [DONE]\n\n"
+        """The engine closed the stream: a last event without its blank line still counts when it
+        is the end."""
+        if not self.tail and self._buffer and self._read(self._buffer) is END:
+            self.tail = self._buffer.rstrip(b"\r\n") + b"\n\n"
 
-    def _read(self, event: bytes) -> bool:
-        """Note what an event says; True for `[DONE]`."""
+    def _plain(self, chunk: bytes) -> bool:
+        """Whether `chunk` is exactly one event that says nothing to us: most are."""
+        return (
+            chunk.endswith(b"}\n\n")
+            and chunk.startswith(b"data: {")
+            and chunk.count(b"\n") == 2
+            and b"\r" not in chunk
+            and b'"error"' not in chunk
+            and (b'"usage"' not in chunk or b'"usage":null' in chunk)
+            and self._ends == "done"
+        )
+
+    def _read(self, event: bytes) -> int:
+        """Note what an event says, and what to do with it."""
         data = b"\n".join(
             line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")
         )
         if not data:
-            return False
+            return PASS
         if data.strip() == DONE:
-            return True
+            return END
         self.events += 1
-        if b'"usage"' in data or b'"error"' in data:
-            self._note(data)
-        return False
+        if self._ends == "done" and b'"usage"' not in data and b'"error"' not in data:
+            return PASS
+        return self._note(data)
 
-    def _note(self, data: bytes) -> None:
+    def _note(self, data: bytes) -> int:
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return
-        self.usage = usage_in(value) or self.usage
-        if isinstance(value, dict) and value.get("error"):
+            return PASS
+        if not isinstance(value, dict):
+            return PASS
+        found = usage_in(value)
+        if found is not None:
+            self.usage = Usage(
+                self.usage.prompt_tokens if found.prompt_tokens is None else found.prompt_tokens,
+                found.completion_tokens
+                if found.completion_tokens is not None
+                else self.usage.completion_tokens,
+            )
+        kind = value.get("type")
+        if value.get("error") or kind in ("error", "response.failed"):
             self.failed = True
+        if kind in _LAST.get(self._ends, ()):
+            return END
+        return HIDE if self._hides and found is not None and value.get("choices") == [] else PASS
+
+
+def _first_count(usage: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        if (count := _count(usage.get(name))) is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:

@@ -141,9 +141,11 @@ async def test_a_key_is_good_for_its_models_and_scopes_only(
         ("GET", "/", 404),
         ("GET", "/metrics", 404),
         ("GET", "/docs", 404),
-        ("POST", "/tokenize", 404),
+        ("POST", "/detokenize", 404),
         ("POST", "/v1/load_lora_adapter", 404),
-        ("POST", "/v1/completions", 404),
+        ("POST", "/tokenize", 401),
+        ("POST", "/v1/completions", 401),
+        ("POST", "/v1/unload_lora_adapter", 404),
         ("POST", "/v1//chat/completions", 404),
         ("POST", "/v1/chat/completions/", 404),
         ("POST", "/v1/chat/../../metrics", 404),
@@ -178,6 +180,7 @@ async def test_logs_have_ids_and_neither_prompts_nor_keys(
     secret_prompt = [{"role": "user", "content": "say 1 my-darkest-secret"}]
     await ask(gateway, http, f"Bearer {key}", messages=secret_prompt)
     await ask(gateway, http, f"Bearer {key[:-1]}x")
+    await asyncio.sleep(0.3)  # request lines are written in batches
     logged = "\n".join(gateway.lines)
     assert "darkest" not in logged and key[15:40] not in logged
     assert gateway.said("request")[0]["request_id"]

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from gateway import errors
-from gateway.answers import error_body, error_event, headers, is_error_body
-from gateway.errors import BadRequest, LedgerAway, NotAuthenticated, Refused, UpstreamRefused
+from gateway.answers import error_body, error_event, is_error_body, whole
+from gateway.errors import LedgerAway, NotAuthenticated, Refused, UpstreamRefused
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_only_openais_form_is_shown_to_clients(body: bytes, is_one: bool) -> Non
     assert is_error_body(body) is is_one
 
 
-def test_headers_have_length_and_extras() -> None:
-    refusal = BadRequest("x")
-    found = dict(headers(b"{}", {**refusal.headers, "retry-after": "2"}))
-    assert found[b"content-length"] == b"2" and found[b"retry-after"] == b"2"
+def test_what_was_no_request_gets_a_whole_answer() -> None:
+    said = whole(400, b"{}", b"now", close=True)
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n")
+    assert said.endswith(b"\r\nconnection: close\r\n\r\n{}")

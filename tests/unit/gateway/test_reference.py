@@ -32,6 +32,8 @@ def settings(
             yield prefix + name, "required"
         elif field.default is None:
             yield prefix + name, "none"
+        elif field.default_factory is not None:
+            yield prefix + name, f"`{field.default_factory()}`"  # type: ignore[call-arg]
         else:
             yield prefix + name, f"`{field.default}`".replace("`()`", "`[]`")
 

@@ -12,23 +12,27 @@ from gateway.request import (
     bearer,
     check_content,
     parse_call,
+    prefix_of,
     request_id,
     traceparent,
+    with_model,
 )
+from gateway.routes import ROUTES
 
+CHAT, EMBEDDINGS = ROUTES["/v1/chat/completions"], ROUTES["/v1/embeddings"]
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 def test_model_and_stream_are_read_and_the_body_stays_as_it_is() -> None:
-    body = b'{"model": "m", "stream": true, "anything": {"else": [1, 2.0]}}'
-    assert parse_call(body) == Call("m", True, body)
-    assert parse_call(b'{"model":"m","stream":null}').stream is False
+    body = b'{"model": "m", "stream": false, "anything": {"else": [1, 2.0]}}'
+    assert parse_call(body, CHAT) == Call("m", False, body)
+    assert parse_call(b'{"model":"m","stream":null}', CHAT).stream is False
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_call_or_a_bad_request(body: bytes) -> None:
     try:
-        assert parse_call(body).model
+        assert parse_call(body, CHAT).model
     except BadRequest as refusal:
         assert refusal.status == 400
 
@@ -36,7 +40,7 @@ def test_any_bytes_are_a_call_or_a_bad_request(body: bytes) -> None:
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.text() | st.integers(0, 9), max_size=5))
 def test_the_message_never_repeats_the_content(fields: dict[str, object]) -> None:
     try:
-        parse_call(orjson.dumps({**fields, "model": 3}))
+        parse_call(orjson.dumps({**fields, "model": 3}), CHAT)
     except BadRequest as refusal:
         assert refusal.message in {
             "'model' must be a short string.",
@@ -48,7 +52,7 @@ def test_the_message_never_repeats_the_content(fields: dict[str, object]) -> Non
 @pytest.mark.parametrize("name", ["Model", "MODEL", "mod\u0065L", "Stream", "\u017ftream"])
 def test_a_deciding_name_in_another_case_is_refused(name: str) -> None:
     with pytest.raises(BadRequest, match="lower case"):
-        parse_call(orjson.dumps({"model": "m", name: "other"}))
+        parse_call(orjson.dumps({"model": "m", name: "other"}), CHAT)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +69,8 @@ def test_a_deciding_name_in_another_case_is_refused(name: str) -> None:
     ],
 )
 def test_a_request_id_is_a_plain_token_or_ours(value: bytes, kept: bool) -> None:
-    found = request_id([(b"x-request-id", value)], "fresh")
+    found = request_id({b"x-request-id": value}, lambda: "fresh")
     assert found == (value.decode("latin-1") if kept else "fresh")
-
-
-def test_two_request_ids_are_none() -> None:
-    assert request_id([(b"x-request-id", b"a"), (b"x-request-id", b"b")], "fresh") == "fresh"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_two_request_ids_are_none() -> None:
     ],
 )
 def test_only_a_valid_traceparent_goes_on(value: str, valid: bool) -> None:
-    assert traceparent([(b"traceparent", value.encode())]) == (value if valid else None)
+    assert traceparent({b"traceparent": value.encode()}) == (value if valid else None)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,12 @@ def test_what_cannot_be_a_key_is_not_looked_up(value: bytes) -> None:
         bearer(value)
 
 
-def test_two_authorizations_are_none() -> None:
-    one = (b"authorization", b"Bearer a")
-    assert authorization([one]) == b"Bearer a"
-    assert authorization([one, one]) is authorization([]) is None
+def test_anthropics_clients_show_their_key_in_a_header_of_their_own() -> None:
+    shown = {b"x-api-key": b"a"}
+    assert authorization(shown) is authorization({}, anthropic=True) is None
+    assert authorization(shown, anthropic=True) == b"Bearer a"
+    both = {**shown, b"authorization": b"Bearer b"}
+    assert authorization(both, anthropic=True) == b"Bearer b"
     with pytest.raises(NotAuthenticated):
         bearer(None)
 
@@ -117,9 +119,80 @@ def test_two_authorizations_are_none() -> None:
 )
 def test_other_content_is_refused(header: tuple[bytes, bytes]) -> None:
     with pytest.raises(NotJson):
-        check_content([header])
+        check_content(dict([header]))
 
 
 def test_json_with_a_charset_is_json() -> None:
-    check_content([(b"content-type", b"Application/JSON; charset=utf-8")])
-    check_content([])
+    check_content({b"content-type": b"Application/JSON; charset=utf-8"})
+    check_content({})
+
+
+@pytest.mark.parametrize(
+    ("more", "hidden"),
+    [
+        ({}, True),
+        ({"stream_options": None}, True),
+        ({"stream_options": {"include_usage": False, "x": 1}}, True),
+        ({"stream_options": {"include_usage": True}}, False),
+    ],
+)
+def test_a_stream_is_always_asked_for_usage(more: dict[str, object], hidden: bool) -> None:
+    call = parse_call(orjson.dumps({"model": "m", "stream": True, **more}), CHAT)
+    sent = orjson.loads(call.body)
+    assert sent["stream_options"]["include_usage"] is True
+    assert call.hides_usage is hidden
+    assert (sent["model"], sent["stream"]) == ("m", True)
+
+
+def test_usage_is_asked_for_by_adding_bytes_and_changing_none() -> None:
+    body = b' { "model":"m", "stream":true, "x": 1e2 }'
+    call = parse_call(body, CHAT)
+    assert call.body.endswith(body[2:]) and orjson.loads(call.body)["x"] == 100
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"model":"a","model":"b"}', "twice"),
+        (b'{"model":"a","mod\\u0065l":"b"}', "twice"),
+        (b'{"model":"a","stream":false,"stream":true}', "twice"),
+        (b'{"model":"a","n":9}', "between 1 and 8"),
+        (b'{"model":"a","n":0}', "between 1 and 8"),
+        (b'{"model":"a","n":true}', "integer"),
+        (b'{"model":"a","best_of":"3"}', "integer"),
+        (b'{"model":"a","stream":true,"stream_options":7}', "object"),
+    ],
+)
+def test_what_engines_might_read_differently_or_too_much_is_refused(body: bytes, said: str) -> None:
+    with pytest.raises(BadRequest, match=said):
+        parse_call(body, CHAT)
+
+
+def test_a_name_may_come_again_deeper_down_or_as_a_value() -> None:
+    body = b'{"model":"a","tools":[{"model":"x","stream":1}],"stop":["model"]}'
+    assert parse_call(body, CHAT).model == "a"
+
+
+def test_embeddings_are_not_streamed() -> None:
+    with pytest.raises(BadRequest, match="stream"):
+        parse_call(b'{"model":"a","stream":true}', EMBEDDINGS)
+
+
+def test_the_bound_is_of_all_choices_together() -> None:
+    assert parse_call(b'{"model":"a","n":4,"max_tokens":10}', CHAT).max_tokens == 40
+    assert parse_call(b'{"model":"a","max_tokens":-1}', CHAT).max_tokens is None
+
+
+@given(st.text(min_size=1, max_size=9), st.text(min_size=1, max_size=9))
+def test_an_alias_becomes_the_model_and_nothing_else_changes(alias: str, real: str) -> None:
+    body = orjson.dumps({"a": [1.5, "model"], "model": alias, "messages": [{"content": alias}]})
+    changed = with_model(Call(alias, False, body), real)
+    assert orjson.loads(changed.body) == {**orjson.loads(body), "model": real}
+
+
+def test_requests_that_begin_alike_have_one_prefix() -> None:
+    def prefix(text: str) -> bytes:
+        fields = {"model": "m", "messages": [{"role": "user", "content": "same " * 50 + text}]}
+        return prefix_of(Call("m", False, orjson.dumps(fields)), CHAT, 100)
+
+    assert prefix("one") == prefix("two") and len(prefix("one")) == 100

@@ -1,39 +1,49 @@
 """Which engine serves which model."""
 
+import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from gateway.errors import NotFound, UpstreamFailed
+from gateway.errors import NotFound, QueueFull, UpstreamFailed
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
-from gateway.settings import Upstream
+from gateway.settings import Routing, Upstream
+from gateway.transport import Target
 from gateway.upstreams import Upstreams, read_listing
 
 LISTING = b'{"object":"list","data":[{"id":"a","object":"model","root":"/disk"},{"id":"b"}]}'
 
 
 class Answers:
-    """A transport in memory: an answer or an error for each URL."""
+    """A transport in memory: an answer or an error for each engine."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
         self.answers = answers
+        self.loop = asyncio.get_running_loop()
 
-    async def get(self, url: str, seconds: float, max_bytes: int) -> bytes:
-        for start, body in self.answers.items():
-            if url.startswith(start):
-                return body
+    async def get(self, target: Target, path: str, seconds: float, max_bytes: int) -> bytes:
+        if (body := self.answers.get(f"https://{target.address[0]}")) is not None:
+            return body
         raise UpstreamFailed(reason="connect")
 
 
-def upstream(name: str, *models: str) -> Upstream:
-    return Upstream(name=name, url=f"https://{name}:8000", models=models)
+def upstream(name: str, *models: str, max_concurrent: int = 2) -> Upstream:
+    url = f"https://{name}:8000"
+    return Upstream(name=name, url=url, models=models, max_concurrent=max_concurrent)
 
 
-def made(answers: dict[str, bytes], *configs: Upstream) -> Upstreams:
+def made(
+    answers: dict[str, bytes],
+    *configs: Upstream,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    **routing: Any,
+) -> Upstreams:
     metrics = GatewayMetrics(config.name for config in configs)
     transport: Any = Answers(answers)
-    return Upstreams(configs, transport, metrics, 1.0)
+    return Upstreams(configs, aliases, Routing(**routing), transport, metrics, 1.0)
 
 
 def key(models: frozenset[str] | None) -> Principal:
@@ -43,25 +53,26 @@ def key(models: frozenset[str] | None) -> Principal:
 async def test_the_first_engine_that_is_up_is_chosen() -> None:
     upstreams = made({"https://two": LISTING}, upstream("one", "a"), upstream("two", "a"))
     await upstreams.look()
-    assert upstreams.choose("a").config.name == "two"
+    assert (await upstreams.acquire("a", b"")).name == "two"
     assert upstreams.any_up
 
 
 async def test_a_configured_model_of_a_dead_engine_is_still_routed() -> None:
     upstreams = made({}, upstream("one", "a"))
     await upstreams.look()
-    assert upstreams.choose("a").config.name == "one"
+    assert (await upstreams.acquire("a", b"")).name == "one"
     assert not upstreams.any_up and upstreams.models(key(None)) == []
 
 
 async def test_an_engine_without_configured_models_serves_what_it_lists() -> None:
     upstreams = made({"https://one": LISTING}, upstream("one"))
     with pytest.raises(NotFound):
-        upstreams.choose("a")
+        upstreams.resolve("a")
     await upstreams.look()
-    assert upstreams.choose("b").chat_url == "https://one:8000/v1/chat/completions"
+    head = (await upstreams.acquire(upstreams.resolve("b"), b"")).head("/v1/completions")
+    assert head.startswith(b"POST /v1/completions HTTP/1.1\r\nhost: one:8000\r\n")
     with pytest.raises(NotFound, match="c"):
-        upstreams.choose("c")
+        upstreams.resolve("c")
 
 
 async def test_a_key_sees_its_models_only_and_no_paths() -> None:
@@ -78,3 +89,85 @@ def test_a_listing_that_is_none_is_an_engine_that_is_down(body: bytes) -> None:
 
 def test_strange_entries_are_left_out() -> None:
     assert read_listing(b'{"data":[1,{"id":2},{"id":"x"}]}') == {"x": {"id": "x"}}
+
+
+async def test_an_alias_is_listed_and_leads_to_its_model() -> None:
+    upstreams = made({"https://one": LISTING}, upstream("one"), aliases={"gpt": "a"})
+    await upstreams.look()
+    assert upstreams.resolve("gpt") == "a"
+    listed = upstreams.models(key(frozenset({"gpt"})))
+    assert listed == [{"id": "gpt", "object": "model"}]
+
+
+async def test_who_finds_no_room_waits_in_line_and_no_longer_than_said() -> None:
+    upstreams = made({}, upstream("one", "a"), queue_seconds=0.1, max_queued=2)
+    first = await upstreams.acquire("a", b"")
+    await upstreams.acquire("a", b"")
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await upstreams.acquire("a", b"")
+        order.append(number)
+
+    waiting = [asyncio.create_task(ask(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    assert upstreams.queued == 2
+    with pytest.raises(QueueFull):
+        await waiting[2]
+    upstreams.release(first, failed=False)
+    await waiting[0]
+    with pytest.raises(QueueFull):
+        await waiting[1]
+    assert order == [0] and upstreams.queued == 0 and first.active == 2
+
+
+async def test_a_waiting_client_that_leaves_takes_no_room() -> None:
+    upstreams = made({}, upstream("one", "a", max_concurrent=1))
+    engine = await upstreams.acquire("a", b"")
+    gone = asyncio.create_task(upstreams.acquire("a", b""))
+    stays = asyncio.create_task(upstreams.acquire("a", b""))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    upstreams.release(engine, failed=False)
+    assert await stays is engine and engine.active == 1
+    # Given its turn and gone in the same moment: the room is not lost.
+    last = asyncio.create_task(upstreams.acquire("a", b""))
+    await asyncio.sleep(0)
+    upstreams.release(engine, failed=False)
+    last.cancel()
+    await asyncio.gather(last, return_exceptions=True)
+    assert engine.active == 0
+
+
+async def test_a_hung_engine_keeps_nobody_from_another() -> None:
+    upstreams = made({}, upstream("one", "a"), upstream("two", "a"), upstream("three", "b"))
+    for _ in range(4):
+        await upstreams.acquire("a", b"")
+    waiting = asyncio.create_task(upstreams.acquire("a", b""))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(0.1):
+        assert (await upstreams.acquire("b", b"")).name == "three"
+    waiting.cancel()
+
+
+async def test_an_engine_that_fails_is_left_alone_for_a_while_and_then_tried_by_one() -> None:
+    upstreams = made({}, upstream("one", "a"), breaker_failures=2, breaker_open_seconds=0.1)
+    for _ in range(2):
+        upstreams.release(await upstreams.acquire("a", b""), failed=True)
+    with pytest.raises(UpstreamFailed, match="No engine"):
+        await upstreams.acquire("a", b"")
+    await asyncio.sleep(0.12)
+    engine = await upstreams.acquire("a", b"")
+    with pytest.raises(UpstreamFailed):
+        await upstreams.acquire("a", b"")
+    upstreams.release(engine, failed=False)
+    assert await upstreams.acquire("a", b"") is engine
+
+
+async def test_new_settings_keep_what_is_known_of_engines_that_stay() -> None:
+    stays = upstream("one")
+    upstreams = made({"https://one": LISTING}, stays)
+    await upstreams.look()
+    upstreams.configure((stays, upstream("two", "b")), {}, Routing())
+    assert upstreams.resolve("a") == "a" and len(upstreams.engines) == 2

@@ -1,0 +1,361 @@
+"""One client's connection: HTTP/1.1 read by llhttp (through httptools), one request at a time.
+
+Refused, each with a test: two framings at once, two Content-Lengths, folded and misspelt headers
+(llhttp is strict), a second `Host` or none, any other deciding header twice, transfer codings other
+than `chunked`, `Upgrade`, heads and trailers beyond `max_header_bytes`, more framing than body. A
+request sent before the answer to the one before (pipelining) is never read: the connection closes
+after that answer. Slow heads and bodies, idle connections and clients that stop reading are cut off
+by deadlines.
+"""
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import httptools
+
+from gateway import answers
+from gateway.deadlines import NEVER
+from gateway.errors import BadRequest, BodyTimeout, BodyTooLarge, HeadTooLarge, Refused
+from gateway.exchange import Exchange
+
+if TYPE_CHECKING:
+    from gateway.front import Front
+
+# Where the connection is: reading a head, reading a body, answering, waiting for the client to
+# hear a last word before the close.
+HEAD, BODY, ANSWERING, PARTING = range(4)
+# Headers that decide something here: twice is once too often (RFC 9110 5.3, RFC 9112 3.2, 6.3).
+SINGLE = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"x-api-key",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"x-request-id",
+        b"traceparent",
+    }
+)
+MAX_HEADERS = 100
+# Bytes that may follow a whole request before its answer; more is no impatience but a flood.
+MAX_EARLY_BYTES = 64 * 1024
+# How long a client may take to hear why it is turned away while it is still sending.
+PARTING_SECONDS = 1.0
+# Chunk sizes, extensions and trailers may weigh as much as the body they carry, and this.
+FRAMING_ALLOWANCE = 64 * 1024
+HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
+
+
+class _Pipelined(Exception):
+    """A second request began inside the bytes of the first."""
+
+
+class Connection(asyncio.Protocol):
+    """See asyncio.Protocol and httptools' callbacks."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_fed",
+        "_front",
+        "_head_bytes",
+        "_headers",
+        "_loop",
+        "_parser",
+        "_problem",
+        "_state",
+        "_url",
+        "_writable",
+        "client",
+        "deadline",
+        "exchange",
+        "keep_alive",
+        "task",
+        "transport",
+    )
+
+    def __init__(self, front: "Front") -> None:
+        self._front, self._loop = front, front.loop
+        self._parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport
+        self.client: str | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.exchange: Exchange | None = None
+        self.keep_alive = True
+        self.deadline = NEVER
+        self._state = HEAD
+        self._headers: dict[bytes, bytes] = {}
+        self._url = b""
+        self._problem: Refused | None = None
+        self._head_bytes = self._body_bytes = self._fed = 0
+        self._writable: asyncio.Future[None] | None = None
+
+    # asyncio ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self.transport = transport  # type: ignore[assignment]
+        if not self._front.enter(self):
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        without_delay(transport)
+        peer = transport.get_extra_info("peername")
+        self.client = peer[0] if peer else None
+        self.deadline = self._loop.time() + self._front.timeouts.header_read_seconds
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        state = self._state
+        if state == HEAD:
+            if not self._fed:
+                self.deadline = self._loop.time() + self._front.timeouts.header_read_seconds
+        elif state == PARTING:
+            return
+        self._fed += len(data)
+        if state == ANSWERING:
+            self._early()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._unreadable(error)
+            return
+        if self._state == HEAD:
+            # A line that never ends reaches no callback: what was fed counts, too.
+            if self._fed > self._front.limits.max_header_bytes:
+                self._turn_away(HeadTooLarge())
+        elif self._state == BODY:
+            self._bounded()
+        if self.exchange is not None and self.task is None and self._state != PARTING:
+            self.task = self._loop.create_task(self._serve(self.exchange))
+
+    def eof_received(self) -> None:
+        """See asyncio.Protocol. Whoever says goodbye is gone: what is under way is cancelled."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """See asyncio.Protocol."""
+        self._front.leave(self)
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.gone = True
+            if self.task is not None:
+                self.task.cancel()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: the client reads more slowly than we write."""
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+            self.deadline = self._loop.time() + self._front.timeouts.client_write_seconds
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        if self._writable is not None:
+            if not self._writable.done():
+                self._writable.set_result(None)
+            self._writable = None
+            self.deadline = NEVER
+
+    def on_deadline(self) -> None:
+        """See Deadlines."""
+        self.deadline = NEVER
+        if self._writable is not None or self._state == PARTING:
+            self.transport.abort()
+        elif self._state == BODY and self.exchange is not None:
+            self.exchange.fail_body(BodyTimeout("The body did not arrive in time."))
+        else:
+            self.transport.close()
+
+    # httptools ----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        if self._state != HEAD:
+            self.keep_alive = False
+            raise _Pipelined
+        self._headers = {}
+        self._url = b""
+        self._head_bytes = 0
+        self._problem = None
+
+    def on_url(self, url: bytes) -> None:
+        """See httptools; a long one comes in pieces."""
+        self._url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools; trailers come here too, and are dropped."""
+        self._count(len(name) + len(value))
+        if self._state != HEAD:
+            return
+        name = name.lower()
+        headers = self._headers
+        if name in headers and name in SINGLE:
+            self._problem = BadRequest(f"The header {name.decode('ascii')} was sent twice.")
+        headers[name] = value
+        if len(headers) > MAX_HEADERS:
+            raise HeadTooLarge
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        version = self._parser.get_http_version()
+        headers = self._headers
+        problem = self._problem or _objection(version, headers)
+        announced = headers.get(b"content-length")
+        limit = self._front.limits.max_body_bytes
+        if problem is None and announced is not None and int(announced) > limit:
+            problem = BodyTooLarge(f"The body must be at most {limit} bytes.")
+        if problem is not None:
+            raise problem
+        self._state = BODY
+        self._fed = self._body_bytes = 0
+        self.deadline = self._loop.time() + self._front.timeouts.body_read_seconds
+        method = self._parser.get_method().decode("ascii")
+        self.exchange = Exchange(self, method, self._url, headers, version)
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._body_bytes += len(body)
+        limit = self._front.limits.max_body_bytes
+        if self._body_bytes > limit:
+            raise BodyTooLarge(f"The body must be at most {limit} bytes.")
+        if self.exchange is not None:
+            self.exchange.feed_body(body)
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        self._state = ANSWERING
+        self._fed = 0
+        self.deadline = NEVER
+        self.keep_alive &= self._parser.should_keep_alive()
+        self.keep_alive &= self._parser.get_http_version() == "1.1"
+        if self.exchange is not None:
+            self.exchange.end_body()
+
+    # answering ----------------------------------------------------------------------------------
+
+    @property
+    def stays(self) -> bool:
+        """Whether the connection may carry another request after this answer."""
+        return self.keep_alive and self._state == ANSWERING and not self._front.draining
+
+    def write(self, data: bytes) -> None:
+        """Send; waiting for a slow reader is `writable`."""
+        self.transport.write(data)
+
+    @property
+    def writable(self) -> asyncio.Future[None] | None:
+        """What to wait for before writing more; None: go on."""
+        return self._writable
+
+    def ask_for_body(self) -> None:
+        """The client wants to hear that its body is wanted (Expect: 100-continue)."""
+        if self._state == BODY and not self._body_bytes:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            await self._front.handler(exchange)
+        finally:
+            self._over(exchange)
+
+    def _over(self, exchange: Exchange) -> None:
+        self.task = self.exchange = None
+        if exchange.gone or self.transport.is_closing():
+            return
+        if not exchange.complete:
+            # Broken off: the client sees an answer without its end.
+            self.transport.close()
+        elif self.stays:
+            self._state = HEAD
+            self._fed = 0
+            self.deadline = self._loop.time() + self._front.timeouts.keep_alive_seconds
+        elif self._state == BODY:
+            self._part()
+        else:
+            self.transport.close()
+
+    # refusing -----------------------------------------------------------------------------------
+
+    def _early(self) -> None:
+        self.keep_alive = False
+        if self._fed > MAX_EARLY_BYTES:
+            self.transport.abort()
+
+    def _bounded(self) -> None:
+        if self._fed > 2 * self._body_bytes + FRAMING_ALLOWANCE:
+            self._turn_away(BadRequest("The body's framing is out of proportion."))
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._front.limits.max_header_bytes:
+            raise HeadTooLarge
+
+    def _unreadable(self, error: Exception) -> None:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        if isinstance(cause, _Pipelined):
+            # The request before it is whole, and is answered.
+            if self.exchange is not None and self.task is None:
+                self.task = self._loop.create_task(self._serve(self.exchange))
+            return
+        if isinstance(cause, Refused):
+            self._turn_away(cause)
+        else:
+            self._turn_away(BadRequest("Not an HTTP request."), at_once=True)
+
+    def _turn_away(self, refusal: Refused, *, at_once: bool = False) -> None:
+        """Refuse what is no request; while an answer is under way, only its handler may speak."""
+        self.keep_alive = False
+        if self.task is not None and self.exchange is not None:
+            self._state = BODY
+            self.exchange.fail_body(refusal)
+            return
+        self.exchange = None
+        self._front.refused(refusal)
+        body = answers.error_body(refusal)
+        self.transport.write(answers.whole(refusal.status, body, self._front.date, close=True))
+        if at_once:
+            self.transport.close()
+        else:
+            self._part()
+
+    def _part(self) -> None:
+        """Let the client hear the last word: closing on unread bytes would reset the connection."""
+        self._state = PARTING
+        self.deadline = self._loop.time() + PARTING_SECONDS
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is being read or answered (drain)."""
+        if self.task is None and self._state == HEAD and not self._fed:
+            self.transport.close()
+
+
+def _objection(version: str, headers: dict[bytes, bytes]) -> Refused | None:
+    """Why a well-formed head is not taken, or None."""
+    if version == "1.1":
+        if b"host" not in headers:
+            return BadRequest("A request needs a Host header.")
+    elif version != "1.0":
+        return BadRequest("HTTP/1.1, please.")
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+        return BadRequest("No transfer coding but chunked, please.")
+    if b"upgrade" in headers and b"upgrade" in headers.get(b"connection", b"").lower():
+        return BadRequest("There is nothing to upgrade to.")
+    length = headers.get(b"content-length")
+    if length is not None and not (length.isdigit() and len(length) < 19):
+        return BadRequest("The content length is not a number.")
+    return None
+
+
+def without_delay(transport: asyncio.BaseTransport) -> None:
+    """Small writes leave at once (Nagle's algorithm would hold them back for up to 40 ms)."""
+    handle = transport.get_extra_info("socket")
+    if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
