@@ -96,8 +96,8 @@ SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, statu
 FROM ledger.requests ORDER BY started_at DESC, id DESC LIMIT %(limit)s
 
 -- name: events_append
--- Add events by their bytes; how many are new.
-SELECT ledger.append_events(%(bodies)s) AS new
+-- Add events by their bytes, sent as bytes (b) and not as text; how many are new.
+SELECT ledger.append_events(%(bodies)b) AS new
 
 -- name: event_show
 -- One event's bytes, numbered or still waiting.
@@ -157,7 +157,7 @@ SELECT leaves, dropped, conflicting FROM ledger.sequence_batch(%(size)s, %(most)
 -- name: seal_batch
 -- Put them into the tree, in the same transaction.
 SELECT ledger.seal_batch(%(size)s, %(frontier)s, %(root)s, %(levels)s::smallint[],
-    %(indexes)s::bigint[], %(hashes)s::bytea[])
+    %(indexes)s::bigint[], %(hashes)b::bytea[])
 
 -- name: checkpoint_add
 -- Store a signed head.

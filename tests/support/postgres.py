@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -177,15 +178,15 @@ class Server:
         return result.stdout.strip()
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """The session's server, with an unmigrated `federation`."""
+@contextmanager
+def throwaway(configuration: str = "") -> Iterator[Server]:
+    """A server with a migrated template database; `configuration` comes after ours, and so wins."""
     if not (BINARIES / "initdb").exists():
         pytest.fail(f"{BINARIES} has no PostgreSQL 15: apt-get install postgresql-15")
     root = Path(tempfile.mkdtemp(prefix="fedpg-"))
     server = None
     try:
-        server = make(root)
+        server = make(root, configuration)
         server.start()
         server.run_cluster_sql()
         asyncio.run(migrate.migrate(server.dsn(), "up"))
@@ -198,6 +199,13 @@ def postgres() -> Iterator[Server]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The session's server, with an unmigrated `federation`."""
+    with throwaway() as server:
+        yield server
+
+
 @pytest.fixture
 def database(postgres: Server) -> Server:
     """The session's server with a freshly migrated, empty `federation`."""
@@ -207,7 +215,7 @@ def database(postgres: Server) -> Server:
     return postgres
 
 
-def make(root: Path) -> Server:
+def make(root: Path, more: str = "") -> Server:
     now = datetime.now(UTC)
     authority = Authority.create(root / "authority", "test authority", now - timedelta(days=1))
     server = Server(root, _free_port(), authority)
@@ -237,7 +245,7 @@ def make(root: Path) -> Server:
         root / "pg_hba.conf", access.hba([LOOPBACK], [LOOPBACK], local, [LOOPBACK]).encode(), 0o644
     )
     _put(root / "pg_ident.conf", (ident + mine).encode(), 0o644)
-    configuration = CONFIGURATION.format(port=server.port, root=root)
+    configuration = CONFIGURATION.format(port=server.port, root=root) + more
     with (data / "postgresql.conf").open("a") as file:
         file.write(configuration)
     _give_to_postgres(root / "server.key")
