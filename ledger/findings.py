@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from ledger.replay import Peak
 
+# The source of what the operator remembers himself.
+LAST_VERIFICATION = "the last verification"
+
 
 class Fault(StrEnum):
     """Kinds of findings."""

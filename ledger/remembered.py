@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from ledger.findings import Anchor, Resume
+from ledger.findings import LAST_VERIFICATION, Anchor, Resume
 from ledger.replay import Peak
 from ledger.testimony import Seen
 
 VERSION = 1
 KEPT_ROOTS = 64
-SOURCE = "the last verification"
 
 
 class RememberedInvalid(Exception):
@@ -35,7 +34,7 @@ class Remembered:
     def anchors(self) -> tuple[Anchor, ...]:
         """The roots that were verified before."""
         found = (*self.roots, (self.resume.size, self.resume.root))
-        return tuple(Anchor(SOURCE, size, root) for size, root in found)
+        return tuple(Anchor(LAST_VERIFICATION, size, root) for size, root in found)
 
     def after(self, resume: Resume, witnesses: Mapping[str, Seen]) -> "Remembered":
         """What to remember after another good verification."""

@@ -26,7 +26,7 @@ from ledger import diagnose, merkle
 from ledger.checkpoint import opened
 from ledger.connect import Connection, Row
 from ledger.errors import NoteInvalid, ProofInvalid
-from ledger.findings import Anchor, Fault, Finding, Progress, Report, Resume
+from ledger.findings import LAST_VERIFICATION, Anchor, Fault, Finding, Progress, Report, Resume
 from ledger.log import tiles
 from ledger.note import Note, Signature, VerifierKey
 from ledger.queries import QUERIES
@@ -76,8 +76,8 @@ class Verification:
         self._rows_at_once = batch_rows
         self._tree_size = 0
         self._good_checkpoint = 0
-        # Sizes whose root somebody other than this database vouched for, and it was right.
-        self._agreed = [0]
+        # The largest size each source vouched for rightly: its history parts from ours after that.
+        self._agreed: dict[str, int] = {}
         self._disagreed: set[str] = set()
 
     async def run(self) -> AsyncIterator[Progress]:
@@ -131,10 +131,10 @@ class Verification:
         if resume is None:
             return Replay()
         if resume.size > end:
-            self._cut_before(end, resume.size, "the last verification")
+            self._cut_before(end, resume.size, LAST_VERIFICATION)
             self._resume = None
             return Replay()
-        self._agreed.append(resume.base)
+        self._agreed[LAST_VERIFICATION] = resume.base
         return Replay(resume.base, resume.peaks)
 
     async def _walk(self, replay: Replay, end: int) -> AsyncIterator[Progress]:
@@ -209,15 +209,16 @@ class Verification:
 
     def _against(self, anchor: Anchor, root: bytes) -> None:
         if anchor.root == root:
-            self._agreed.append(anchor.size)
+            self._agreed[anchor.source] = anchor.size
         elif anchor.source not in self._disagreed:
             self._disagreed.add(anchor.source)
             self._rewritten(anchor.size, anchor.source, anchor.source, anchor)
 
     def _rewritten(self, size: int, place: str, by: str, anchor: Anchor | str) -> None:
-        agreed = max(self._agreed)
-        if not isinstance(anchor, Anchor):
-            agreed = max(agreed, self._good_checkpoint)
+        if isinstance(anchor, Anchor):
+            agreed = self._agreed.get(anchor.source, 0)
+        else:
+            agreed = max(self._good_checkpoint, *self._agreed.values(), 0)
         agreed = min(agreed, size - 1)
         where = f"event {agreed}" if agreed == size - 1 else f"events {agreed} to {size - 1}"
         if isinstance(anchor, Anchor) and anchor.signed:
@@ -301,7 +302,7 @@ class Verification:
         found = self._anchors[low:high]
         resume = self._resume
         if resume is not None and above < resume.size <= upto:
-            found.append(Anchor("the last verification", resume.size, resume.root))
+            found.append(Anchor(LAST_VERIFICATION, resume.size, resume.root))
         return found
 
     async def _explain(self, replay: Replay, bad: diagnose.Bad) -> None:

@@ -25,8 +25,10 @@ pytestmark = pytest.mark.postgres
 @pytest_asyncio.fixture
 async def log(database: Server) -> AsyncIterator[StoredLog]:
     opened = await open_log(database)
-    async with opened.connection:
+    try:
         yield opened
+    finally:
+        await opened.connection.close()
 
 
 async def look(log: StoredLog, *anchors: Anchor) -> Report:

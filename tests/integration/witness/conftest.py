@@ -17,8 +17,10 @@ __all__ = ["database", "postgres"]
 @pytest_asyncio.fixture
 async def log(database: Server) -> AsyncIterator[StoredLog]:
     opened = await open_log(database)
-    async with opened.connection:
+    try:
         yield opened
+    finally:
+        await opened.connection.close()
 
 
 @pytest.fixture
