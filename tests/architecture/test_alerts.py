@@ -7,6 +7,7 @@ import yaml  # type: ignore[import-untyped]
 
 from daemons.exporter.decide import Snapshot, UnitState, metrics
 from daemons.sequencer.metrics import SequencerMetrics
+from daemons.witness.metrics import WitnessMetrics
 from gateway.metrics import GatewayMetrics
 
 TEMPLATES = Path(__file__).parents[2] / "deploys" / "templates"
@@ -42,6 +43,13 @@ def test_every_sequencer_metric_in_a_rule_is_exported() -> None:
     text = SequencerMetrics(["anode"]).text().decode()
     exported = set(re.findall(r"^(sequencer_[a-z_]+)", text, re.MULTILINE))
     used = set(re.findall(r"\b(sequencer_[a-z_]+)", expressions()))
+    assert used
+    assert used <= exported
+
+
+def test_every_witness_metric_in_a_rule_is_exported() -> None:
+    exported = set(re.findall(r"^(witness_[a-z_]+)", WitnessMetrics().text().decode(), re.M))
+    used = set(re.findall(r"(?<![a-z_])(witness_[a-z_]+)", expressions()))
     assert used
     assert used <= exported
 

@@ -1,13 +1,17 @@
 """ledger/verify.py on a real database: a good log is found good; every change names its place."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from ledger import merkle
+from ledger.__main__ import main
 from ledger.append import send
 from ledger.checkpoint import Checkpoint
 from ledger.connect import connect
@@ -409,3 +413,34 @@ async def test_a_database_that_goes_away_is_said_so(log: StoredLog) -> None:
     await log.connection.close()
     with pytest.raises(LedgerError):
         await look(log)
+
+
+async def test_a_restored_database_is_verified_from_the_command_line(
+    log: StoredLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = await log.grow(300)
+    (tmp_path / "vkey").write_text(log.key.verifier.text() + "\n")
+    (tmp_path / "checkpoint").write_text(note.encode())
+    options = ["--dsn", log.server.dsn(), "--vkey", str(tmp_path / "vkey")]
+    wanted = [*options, "--checkpoint", str(tmp_path / "checkpoint")]
+
+    async def run(*argv: str) -> tuple[int, dict[str, object]]:
+        code = await asyncio.to_thread(main, argv)
+        found: dict[str, object] = json.loads(capsys.readouterr().out)
+        return code, found
+
+    code, found = await run("verify", *wanted)
+    assert (code, found["ok"], found["events"], found["error"]) == (0, True, 300, None)
+    assert found["root"] == root_of(300).hex()
+    # An older backup than the checkpoint it should reach.
+    later = Checkpoint(log.key.name, 301, root_of(301)).signed(log.key).encode()
+    (tmp_path / "checkpoint").write_text(later)
+    code, found = await run("verify", *wanted)
+    assert (code, found["first_bad"]) == (1, 300)
+    # A checkpoint that is none of this log's.
+    (tmp_path / "checkpoint").write_text("x")
+    assert (await run("verify", *wanted))[0] == 1
+    assert (await run("verify", *options[:2], "--vkey", str(tmp_path / "none")))[0] == 1
+    await log.run("DELETE FROM ledger.log WHERE seq = 7")
+    code, found = await run("verify", *options)
+    assert (code, found["first_bad"]) == (1, 7)
