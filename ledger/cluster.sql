@@ -86,3 +86,9 @@ SELECT 'REVOKE ALL ON SCHEMA public FROM PUBLIC'
 WHERE has_schema_privilege('public', 'public', 'USAGE')
    OR has_schema_privilege('public', 'public', 'CREATE')
 \gexec
+
+-- With its objects' names in the log of schema changes, where the server has loaded pgaudit.
+SELECT 'CREATE EXTENSION pgaudit'
+WHERE current_setting('shared_preload_libraries') LIKE '%pgaudit%'
+  AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pgaudit')
+\gexec

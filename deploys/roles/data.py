@@ -73,7 +73,11 @@ def founding(context: NodeContext) -> None:
     )
     packages(
         name="PostgreSQL: packages",
-        names=[f"postgresql-{VERSION}", "prometheus-postgres-exporter"],
+        names=[
+            f"postgresql-{VERSION}",
+            f"postgresql-{VERSION}-pgaudit",
+            "prometheus-postgres-exporter",
+        ],
     )
     system_users(
         name="PostgreSQL: users",

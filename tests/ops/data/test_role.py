@@ -92,6 +92,7 @@ def test_bare_nodes_get_their_database_and_then_nothing(cluster: Cluster) -> Non
         "create /etc/systemd/system/postgresql@15-main.service",
         "create /etc/systemd/system/prometheus-postgres-exporter.service",
         "install postgresql-15",
+        "install postgresql-15-pgaudit",
         "install prometheus-postgres-exporter",
         "create /etc/sysusers.d/federation-data.conf",
         "create user fedledger",

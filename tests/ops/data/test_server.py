@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -48,9 +49,10 @@ class Node:
     def data(self) -> str:
         return str(self.root / "15" / "federation")
 
-    def psql(self, sql: str) -> str:
-        """Run SQL as the superuser."""
-        command = ["psql", "-X", "-qAt", "-h", str(self.root), "-p", str(self.port), "-c", sql]
+    def psql(self, *commands: str) -> str:
+        """Run SQL as the superuser, in one session."""
+        command = ["psql", "-X", "-qAt", "-v", "ON_ERROR_STOP=1", "-h", str(self.root)]
+        command += ["-p", str(self.port), *(word for sql in commands for word in ("-c", sql))]
         account = pwd.getpwnam("postgres")
         done = subprocess.run(
             [*command, "postgres"], user=account.pw_uid, cwd="/", capture_output=True, check=True
@@ -201,3 +203,27 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_changes_of_schema_and_roles_are_logged_and_nobody_can_switch_that_off(node: Node) -> None:
+    database_create.main(node.argument())
+    assert node.psql("SHOW pgaudit.log") == "ddl, role"
+    count = "SELECT count(*) FROM pg_extension WHERE extname = 'pgaudit'"
+    assert node.psql("\\connect federation", count) == "1"
+    changes = [
+        "SET SESSION AUTHORIZATION fedledger",
+        "CREATE SCHEMA audited",
+        "CREATE TABLE audited.one (x int)",
+        "ALTER TABLE audited.one ADD COLUMN y int",
+        "DROP TABLE audited.one",
+        "SELECT 'not a change'",
+    ]
+    node.psql("\\connect federation", *changes)
+    node.psql("CREATE ROLE audited_role", "DROP ROLE audited_role")
+    log = (node.root / "server.log").read_text()
+    for change in ("CREATE TABLE", "ALTER TABLE", "DROP TABLE"):
+        assert re.search(rf"AUDIT: .*,{change},\w[\w ]*,audited\.one", log), change
+    assert "CREATE ROLE audited_role" in log
+    assert "not a change" not in log
+    with pytest.raises(subprocess.CalledProcessError):
+        node.psql("SET SESSION AUTHORIZATION fedledger", "SET pgaudit.log = 'none'")
