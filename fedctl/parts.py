@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deploys.protocol import Event, Summary
     from fedctl.deploy import Order, Stopper
     from fedctl.log_access import LogAccess
+    from fedctl.replication import View
     from ledger.event import Event as LedgerEvent
     from ledger.keys import KeyRecord
     from ledger.limits import Limits
@@ -70,6 +71,30 @@ class LedgerAccess(Protocol):
 OpenLedger = Callable[[Federation, Home, Callable[[], datetime]], LedgerAccess]
 
 
+class ReplicationAccess(Protocol):
+    """What commands need of the data nodes' Patroni (see `replication_client.Replication`)."""
+
+    def look(self) -> "View":
+        """What every data node says now."""
+
+    def switchover(self, leader: str, candidate: str) -> str:
+        """Have `candidate` lead in place of `leader`."""
+
+    def failover(self, candidate: str) -> str:
+        """Have `candidate` lead whatever is lost."""
+
+
+ReachReplication = Callable[[Federation, Home, Callable[[], datetime]], ReplicationAccess]
+
+
+def _reach_replication(
+    federation: Federation, home: Home, now: Callable[[], datetime]
+) -> ReplicationAccess:
+    from fedctl.replication_client import Replication
+
+    return Replication(federation, home, now)
+
+
 def _run_deploy(
     order: "Order", hear: "Callable[[Event], None]", log: Path, stopper: "Stopper"
 ) -> "Summary":
@@ -122,6 +147,7 @@ class Parts:
     connect: Connect = connect
     run_deploy: Callable[..., "Summary"] = _run_deploy
     open_ledger: OpenLedger = _open_ledger
+    reach_replication: ReachReplication = _reach_replication
     reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)

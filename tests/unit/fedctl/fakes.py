@@ -14,7 +14,7 @@ from fedctl import lock_shell
 from fedctl.app import App
 from fedctl.deploy import Order, Stopper
 from fedctl.log_access import LogAccess
-from fedctl.parts import Parts
+from fedctl.parts import Parts, ReplicationAccess
 from fedctl.program import run
 from fedctl.remote import Done
 from fedctl.render import Output
@@ -242,6 +242,7 @@ class Stage:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     lab: FakeLab = field(default_factory=FakeLab)
     access: LogAccess | None = None
+    replication: ReplicationAccess | None = None
     out: StringIO = field(default_factory=StringIO)
     err: StringIO = field(default_factory=StringIO)
     completion: dict[str, Any] = field(
@@ -261,6 +262,7 @@ class Stage:
             run_deploy=self.deploys.run,
             open_ledger=self.ledger.open,
             reach_log=self.reach_log,
+            reach_replication=self.reach_replication,
             build=lambda *_: None,
             lab=lambda: self.lab,
             complete=lambda *_: self.completion,
@@ -276,6 +278,12 @@ class Stage:
         if self.access is None:
             raise Unavailable("cannot connect to the ledger: there is none in this test")
         return self.access
+
+    def reach_replication(self, *_: Any) -> ReplicationAccess:
+        """The data nodes' Patroni, if the test has them."""
+        if self.replication is None:
+            raise Unavailable("no data node answers: there is none in this test")
+        return self.replication
 
     def fedctl(self, *argv: str) -> int:
         """Run a command line; the exit code. What it said is in `out` and `err` (of this run)."""
