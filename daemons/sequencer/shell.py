@@ -28,6 +28,7 @@ from ledger.tiles import Edge
 
 LOG = logging.getLogger(__name__)
 INBOX_METRICS_SECONDS = 5.0
+COMPLAINT_SECONDS = 30.0
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Sequencer:
             settings.checkpoint_seconds, settings.partitions_check_seconds, settings.poll_seconds
         )
         self._stop = asyncio.Event()
+        self._said, self._said_at = "", 0.0
 
     def stop(self) -> None:
         """End after the step under way, with what was numbered signed."""
@@ -82,11 +84,18 @@ class Sequencer:
                 LOG.warning("%s", error)
             except LedgerError as error:
                 self._metrics.errors.inc()
-                LOG.warning("begin again: %s: %s", type(error).__name__, error)
+                self._complain(error)
             finally:
                 self._metrics.active.set(0)
                 self._publish(None)
             await self._pause(pause)
+
+    def _complain(self, error: LedgerError) -> None:
+        """Say what went wrong, once a while for as long as it is of the same kind."""
+        now, kind = time.monotonic(), type(error).__name__
+        if kind != self._said or now - self._said_at >= COMPLAINT_SECONDS:
+            self._said, self._said_at = kind, now
+            LOG.warning("begin again: %s: %s", kind, " ".join(str(error).split()))
 
     async def _claimed(self, connection: Connection) -> bool:
         """Wait for the lock; False when asked to stop meanwhile."""
@@ -108,6 +117,7 @@ class Sequencer:
         await sequence.replicated(connection)
         self._metrics.broken.set(0)
         self._metrics.active.set(1)
+        self._said = ""
         progress = Progress(edge, edge.frontier(), stored.size if stored else 0)
         self._metrics.size.set(edge.size)
         self._metrics.signed_size.set(progress.signed)
