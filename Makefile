@@ -8,7 +8,7 @@ LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
-        bench-deploy bench-keys game-day lock lock-engine reference operator dev test-requirements
+        bench-deploy bench-keys bench-ledger game-day lock lock-engine reference operator dev test-requirements
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ bench-keys: dev ## What keys lose to attackers and holders to their keys: static
 
 game-day: dev ## Ten rounds of every fault on the lab that is up, under load; judged, and saved
 	@$(PY) -m tests.chaos.game_day --save $(GAME_DAY_ARGS)
+
+bench-ledger: dev test-requirements ## Durable events/s into signed checkpoints, beside plain INSERTs
+	@$(PY) -m tests.bench.ledger
 
 reference: dev ## Rewrite docs/reference from the code
 	@$(PY) -m fedctl.reference docs/reference
