@@ -14,6 +14,9 @@ LedgerError
 ├── Superseded           another sequencer has moved the log on
 ├── RequestInvalid       bytes that are no request to a witness, or no answer of one
 ├── PolicyInvalid        text that is no policy of whom to believe
+├── UnknownContent       no content of this id, or its data key is not at hand
+├── ContentErased        the content was erased; that it was is in the log
+├── ContentAltered       stored content that is not what its event committed to
 ├── LogBroken            what is stored of the log contradicts itself or what was signed
 └── MigrationError
     ├── MigrationsBroken     the files are no gapless sequence of pairs
@@ -80,6 +83,18 @@ class RequestInvalid(LedgerError):
 
 class PolicyInvalid(LedgerError):
     """Not a C2SP tlog-policy; the text names the line."""
+
+
+class UnknownContent(LedgerError):
+    """No item has this id, or nobody here has the data key it was sealed under."""
+
+
+class ContentErased(LedgerError):
+    """The item was erased on purpose; its event is in the log."""
+
+
+class ContentAltered(LedgerError):
+    """The stored item does not open, or is not what the event committed to."""
 
 
 class LogBroken(LedgerError):

@@ -281,3 +281,20 @@ FROM (SELECT size, note FROM ledger.checkpoints WHERE size > %(above)s
       ORDER BY size DESC LIMIT %(limit)s) AS c
 LEFT JOIN ledger.cosignatures AS s USING (size)
 GROUP BY c.size, c.note ORDER BY c.size DESC
+
+-- name: content_reserve
+-- Count envelopes of a data key before they are sealed.
+SELECT ledger.reserve_seals(%(key)s, %(epoch)s, %(wanted)s) AS before
+
+-- name: content_store
+-- Keep an item of personal content.
+SELECT ledger.store_content(%(id)s, %(commitment)s, %(key)s, %(epoch)s, %(envelope)s) AS new
+
+-- name: content_show
+-- One item, erased or not.
+SELECT commitment, key_id, key_epoch, envelope, erased_at, erased_by
+FROM ledger.contents WHERE id = %(id)s
+
+-- name: content_erase
+-- Erase an item and write that down.
+SELECT ledger.erase_content(%(id)s, %(body)s) AS new

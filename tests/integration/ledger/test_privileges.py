@@ -368,6 +368,9 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "deal_shares",
         "end_shares",
         "sweep_shares",
+        "reserve_seals",
+        "store_content",
+        "erase_content",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row
