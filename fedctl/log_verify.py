@@ -1,5 +1,6 @@
 """Verify the log as the operator does: with the witnesses' word and what was verified before."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ledger.findings import Progress, Report, Resume
 from ledger.note import VerifierKey
 from ledger.remembered import Remembered, RememberedInvalid
 from ledger.testimony import Testimony
-from ledger.verify import Verification
+from ledger.verify import Verification, cosigned
 
 
 @dataclass
@@ -40,33 +41,33 @@ async def verify_log(
     with_witnesses: bool,
     tell: Callable[[Progress], None],
 ) -> Verified:
-    """Ask the witnesses first (the log only grows meanwhile), then walk the log.
+    """A good end is remembered. Raises LedgerError.
 
-    A good end is remembered. Raises LedgerError.
+    The log grows and the witnesses sign meanwhile, so each is asked before what must have reached
+    at least as far: what the log keeps of the witnesses, then the witnesses, then the log.
     """
     remembered, forgotten = load(access)
-    said, silent = witness_client.ask_all(access) if with_witnesses else ([], {})
-    anchors = [anchor for each in said for anchor in each.anchors()]
-    resume: Resume | None = None
-    if remembered is not None:
-        if full:
-            anchors += remembered.anchors()
-        else:
-            resume = remembered.resume
+    keys = [VerifierKey.parse(each.vkey) for each in access.witnesses]
+    said: list[Testimony] = []
+    silent: dict[str, str] = {}
     async with await connect(access.settings) as connection:
-        verification = Verification(
-            connection,
-            (access.log,),
-            anchors=anchors,
-            resume=resume,
-            witness_keys=[VerifierKey.parse(each.vkey) for each in access.witnesses],
-        )
+        signed, forged = await cosigned(connection, keys)
+        if with_witnesses:
+            said, silent = await asyncio.to_thread(witness_client.ask_all, access)
+        anchors = [anchor for each in said for anchor in each.anchors()]
+        resume: Resume | None = None
+        if remembered is not None and full:
+            anchors += remembered.anchors()
+        elif remembered is not None:
+            resume = remembered.resume
+        verification = Verification(connection, (access.log,), anchors=anchors, resume=resume)
         async for progress in verification.run():
             tell(progress)
     report = verification.report
+    report.findings += forged
     seen_before = remembered.witnesses if remembered else {}
     for each in said:
-        report.findings += testimony.against(each, seen_before, report.cosigned)
+        report.findings += testimony.against(each, seen_before, signed)
     if report.ok and report.resume is not None:
         _keep(access, remembered, report.resume, said)
     return Verified(report, resume is not None, said, silent, forgotten)

@@ -89,8 +89,7 @@ class Progress:
 class Report:
     """How a verification ended. `size` events from `start` on were checked; `root` is theirs.
 
-    `signed_size` is the newest checkpoint's; `resume` is set when all is well. `cosigned` is the
-    largest size each witness cosigned, as the log has it.
+    `signed_size` is the newest checkpoint's; `resume` is set when all is well.
     """
 
     start: int = 0
@@ -102,7 +101,6 @@ class Report:
     rows: int = 0
     note: str = ""
     findings: list[Finding] = field(default_factory=list)
-    cosigned: dict[str, int] = field(default_factory=dict)
     resume: Resume | None = None
 
     @property
@@ -133,5 +131,4 @@ class Report:
             "signed_events": self.signed_size,
             "checkpoints": self.checkpoints,
             "checkpoint": self.note,
-            "cosigned": self.cosigned,
         }

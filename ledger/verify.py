@@ -61,7 +61,6 @@ class Verification:
         *,
         anchors: Sequence[Anchor] = (),
         resume: Resume | None = None,
-        witness_keys: Sequence[VerifierKey] = (),
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         if not log_keys or len({key.name for key in log_keys}) != 1:
@@ -72,7 +71,6 @@ class Verification:
         self._origin = log_keys[0].name
         self._anchors = sorted(anchors, key=lambda anchor: anchor.size)
         self._resume = resume
-        self._witnesses = {key.name: key for key in witness_keys}
         self._rows_at_once = batch_rows
         self._tree_size = 0
         self._good_checkpoint = 0
@@ -97,7 +95,6 @@ class Verification:
         report.size, report.root = replay.size, replay.root()
         await self._earlier_anchors()
         await self._later_anchors(end)
-        report.cosigned = await self._cosigned()
         if report.ok:
             base, peaks = replay.base
             report.resume = Resume(replay.size, replay.root(), base, peaks)
@@ -349,28 +346,6 @@ class Verification:
                 fault = Fault.EQUIVOCATION if anchor.signed else Fault.REWRITTEN
                 self._found(fault, anchor.source, text, 0, anchor.size - 1)
 
-    async def _cosigned(self) -> dict[str, int]:
-        """The largest size each known witness really signed, of what the log keeps."""
-        found: dict[str, int] = {}
-        for name, key in self._witnesses.items():
-            row = await self._one(QUERIES["verify_cosigned"], witness=name)
-            if row is None:
-                continue
-            try:
-                signature = Signature.parse(row["line"].removesuffix("\n"))
-                text = Note.parse(row["note"]).text
-            except NoteInvalid:
-                continue
-            # Of an earlier key of this name: nobody can hold that against the present one.
-            if signature.key_id != key.key_id:
-                continue
-            if key.verifies(text, signature.signature):
-                found[name] = row["size"]
-            else:
-                place = f"cosignature of {name} on {row['size']} events"
-                self._found(Fault.WITNESS, place, "it is not that witness's: forged", None)
-        return found
-
     def _found(
         self, fault: Fault, place: str, text: str, seq: int | None, until: int | None = None
     ) -> None:
@@ -393,15 +368,43 @@ async def verify(
     *,
     anchors: Sequence[Anchor] = (),
     resume: Resume | None = None,
-    witness_keys: Sequence[VerifierKey] = (),
 ) -> Report:
     """The whole verification, for callers who do not watch; raises LedgerError."""
-    verification = Verification(
-        connection, log_keys, anchors=anchors, resume=resume, witness_keys=witness_keys
-    )
+    verification = Verification(connection, log_keys, anchors=anchors, resume=resume)
     async for _ in verification.run():
         pass
     return verification.report
+
+
+async def cosigned(
+    connection: Connection, witness_keys: Sequence[VerifierKey]
+) -> tuple[dict[str, int], list[Finding]]:
+    """The largest size each witness signed, by key name, as the log keeps it; forgeries found.
+
+    Ask before the witnesses are asked: they go on signing meanwhile.
+    """
+    found: dict[str, int] = {}
+    forged: list[Finding] = []
+    for key in witness_keys:
+        with translated(writing=False):
+            cursor = await connection.execute(QUERIES["verify_cosigned"], {"witness": key.name})
+            row = await cursor.fetchone()
+        if row is None:
+            continue
+        try:
+            signature = Signature.parse(row["line"].removesuffix("\n"))
+            text = Note.parse(row["note"]).text
+        except NoteInvalid:
+            continue
+        # Of an earlier key of this name: nobody can hold that against the present one.
+        if signature.key_id != key.key_id:
+            continue
+        if key.verifies(text, signature.signature):
+            found[key.name] = row["size"]
+        else:
+            place = f"cosignature of {key.name} on {row['size']} events"
+            forged.append(Finding(Fault.WITNESS, place, "it is not that witness's: forged"))
+    return found, forged
 
 
 async def consistency(connection: Connection, old: int, new: int) -> list[bytes]:

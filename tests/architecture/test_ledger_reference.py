@@ -90,5 +90,5 @@ def test_content_is_committed_to_as_documented() -> None:
 def test_the_report_is_described_field_by_field() -> None:
     documented = quoted(section("Verifying a database"))
     assert callable(ledger_main)
-    fields = set(Report().value()) - {"from", "cosigned"}
+    fields = set(Report().value()) - {"from"}
     assert fields <= documented

@@ -124,6 +124,26 @@ async def test_a_log_nobody_touched_is_clean(world: World) -> None:
     assert {each.seen.size for each in done.said} == {340}
 
 
+async def test_a_log_that_grows_while_it_is_verified_is_clean(world: World) -> None:
+    """Witnesses sign on while they are asked: nobody has to hold still."""
+    async with world.sequencing():
+        await world.write(50)
+        writing = asyncio.create_task(keep_writing(world))
+        for _ in range(12):
+            done = await world.verify()
+            assert done.report.ok, done.report.findings
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    assert done.report.size > 60
+
+
+async def keep_writing(world: World) -> None:
+    async with await connect_dsn(world.server.dsn("postgres")) as connection:
+        for n in range(100, 100_000, 5):
+            await send(connection, [event(n + each).canonical() for each in range(5)])
+            await asyncio.sleep(0.02)
+
+
 @dataclass(frozen=True)
 class Case:
     """One attack: what the superuser does, and what is found."""
