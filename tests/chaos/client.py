@@ -8,6 +8,7 @@ left as they are, to be found present or absent later.
 
 import asyncio
 import hashlib
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Config(BaseModel):
     settings: Settings
     batch_events: int = 5
     pause_seconds: float = 0.02
-    padding: str = ""
+    padding_bytes: int = 0
     give_up_seconds: float = 60.0
 
 
@@ -94,8 +95,12 @@ class Client:
             actor=self.config.client,
             kind=KIND,
             subject=self.config.run,
-            data={"batch": self.batch, "place": place, "padding": self.config.padding},
+            data={"batch": self.batch, "place": place, "padding": self._padding()},
         )
+
+    def _padding(self) -> str:
+        """Something that takes up room however it is compressed."""
+        return secrets.token_hex(self.config.padding_bytes // 2)
 
 
 def digest_of(body: bytes) -> str:

@@ -12,7 +12,7 @@ ASIDE = "/var/lib/postgresql/15/aside"
 FILLER = f"{DATA}/filler"
 PATRONI = "federation-patroni.service"
 # What may still be written after `fill`: some pages, no new segment of WAL (16 MiB).
-LEAVE_KIB = 4096
+LEAVE_KIB = 1024
 
 
 def shrink(cluster: Cluster, node: Node, spare_mib: int) -> None:

@@ -55,7 +55,7 @@ class Load:
     clients: int = 4
     batch_events: int = 5
     pause_seconds: float = 0.02
-    padding: str = ""
+    padding_bytes: int = 0
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     acks: dict[str, Acks] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class Load:
                 self.settings,
                 batch_events=self.batch_events,
                 pause_seconds=self.pause_seconds,
-                padding=self.padding,
+                padding_bytes=self.padding_bytes,
                 give_up_seconds=PATIENT_SECONDS if number % 2 else HASTY_SECONDS,
             )
             self.acks[name] = Acks(self.folder / f"{name}.journal")

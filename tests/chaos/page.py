@@ -56,7 +56,7 @@ def _counts(reports: Sequence[Report]) -> str:
 def page(reports: Sequence[Report], machine: str) -> str:
     """The table with what it means and where it was measured."""
     return f"""\
-# Ten times everything that may happen to the ledger
+# What faults cost those who write to the ledger
 
 `make game-day`, {datetime.now(UTC):%Y-%m-%d}, {machine}, {os.cpu_count()} cores: all machines of
 the lab and the clients share this one computer.
@@ -67,7 +67,7 @@ compared with the log, and `fedctl ledger verify --full` rebuilds the tree. Writ
 within {RESUME_SECONDS:.0f} s for every client.
 
 {table(reports)}
-p95 is by nearest rank, so of ten rounds it is the worst. The lease of a dead primary lasts 20 s
-(the least Patroni accepts): after a power cut or a cut network, what is left of it must pass.
+p95 is by nearest rank: of ten rounds or fewer it is the worst. The lease of a dead primary lasts
+20 s (the least Patroni accepts): after a power cut or a cut network, what is left of it must pass.
 A power cut here ends all processes; the page cache survives, so it says nothing of fsync.
 """

@@ -20,8 +20,8 @@ RESUME_SECONDS = 30.0
 # How long a round waits for what it then reports as too slow.
 PATIENCE_SECONDS = 120.0
 WHOLE_SECONDS = 180.0
-STEADY_SECONDS = 2.0
-HOLD_SECONDS = 3.0
+STEADY_SECONDS = 1.0
+HOLD_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
