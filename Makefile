@@ -8,7 +8,8 @@ LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
-        bench-deploy bench-keys bench-ledger game-day lock lock-engine reference operator dev test-requirements
+        bench-deploy bench-gateway bench-keys bench-ledger game-day lock lock-engine reference operator dev \
+        test-requirements
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -41,6 +42,9 @@ test-fleet: dev test-requirements ## Six machines of the tests' own, provisioned
 
 bench-deploy: dev test-requirements ## A no-op apply beside the same state kept by Ansible
 	@$(PY) -m tests.bench.deploy
+
+bench-gateway: dev test-requirements ## The gateway beside nginx, a bare relay, LiteLLM and Portkey
+	@$(PY) -m tests.bench.gateway
 
 bench-keys: dev ## What keys lose to attackers and holders to their keys: static, seed's, ours
 	@nice -n 15 $(PY) -m tests.bench.keys

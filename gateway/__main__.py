@@ -10,6 +10,7 @@ system call beyond @system-service. Type=notify, WatchdogSec; TimeoutStopSec of 
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -44,7 +45,8 @@ def main() -> int:
         journal="JOURNAL_STREAM" in os.environ,
         quiet=("asyncio", "psycopg.pool"),
     )
-    uvloop.run(serve(settings, material, Notifier(os.environ)))
+    reread = partial(GatewaySettings.read, config)
+    uvloop.run(serve(settings, material, Notifier(os.environ), reread))
     return 0
 
 

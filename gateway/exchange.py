@@ -42,6 +42,7 @@ class Exchange:
         "complete",
         "gone",
         "headers",
+        "id",
         "method",
         "path",
         "request_id",
@@ -62,7 +63,9 @@ class Exchange:
         self.began = self._loop.time()
         self.method, self.headers = method, headers
         self.path = url.partition(b"?")[0].decode("latin-1")
-        self.request_id = request_id(headers, connection._front.new_id)
+        # What the audit calls this request; the client may have its own name for it.
+        self.id = connection._front.new_id()
+        self.request_id = request_id(headers, self.id)
         self.traceparent = traceparent(headers)
         self.status: int | None = None
         self.complete = self.gone = False

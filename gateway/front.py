@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
+from uuid import UUID
 
 from gateway.connection import Connection
 from gateway.deadlines import Deadlines
@@ -27,7 +28,7 @@ class Front:
         handler: Handler,
         timeouts: Timeouts,
         limits: Limits,
-        new_id: Callable[[], str],
+        new_id: Callable[[], UUID],
         refused: Callable[[Refused], None] = lambda _refusal: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()

@@ -25,6 +25,7 @@ class Health:
     interval_seconds: float
     draining: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _soon: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def ready(self) -> bool:
@@ -52,6 +53,10 @@ class Health:
             asyncio.create_task(self._watch_upstreams()),
         ]
 
+    def look_soon(self) -> None:
+        """Ask the engines now: others may be configured."""
+        self._soon.set()
+
     async def stop(self) -> None:
         """Stop looking."""
         for task in self._tasks:
@@ -77,5 +82,8 @@ class Health:
 
     async def _watch_upstreams(self) -> None:
         while True:
-            await asyncio.sleep(self.interval_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.interval_seconds):
+                    await self._soon.wait()
+            self._soon.clear()
             await self.upstreams.look()

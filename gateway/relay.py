@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID
 
 from gateway.answers import JSON, is_error_body
 from gateway.errors import (
@@ -72,12 +71,11 @@ class Relay:
         timeouts: Timeouts,
         limits: Limits,
         clock: Callable[[], datetime],
-        new_id: Callable[[], UUID],
     ) -> None:
         self._node, self._transport, self._upstreams = node, transport, upstreams
         self._audit, self._admission, self._metrics = audit, admission, metrics
         self._timeouts, self._limits = timeouts, limits
-        self._clock, self._new_id = clock, new_id
+        self._clock = clock
 
     def configure(self, timeouts: Timeouts, limits: Limits) -> None:
         """Take these settings for requests from now on."""
@@ -103,7 +101,7 @@ class Relay:
     def _intent(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> Intent:
         parent = exchange.traceparent
         return Intent(
-            self._new_id(),
+            exchange.id,
             principal.key_id,
             principal.tenant,
             self._node,

@@ -8,9 +8,10 @@ without case and would run another model than the one that was checked.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -41,12 +42,12 @@ class Call:
     hides_usage: bool = False  # the client did not ask for the usage we asked for
 
 
-def request_id(headers: Headers, fresh: Callable[[], str]) -> str:
+def request_id(headers: Headers, fresh: UUID) -> str:
     """The client's X-Request-Id when it is a plain token, else a fresh one."""
     value = headers.get(b"x-request-id")
     if value is not None and _REQUEST_ID.fullmatch(value):
         return value.decode("ascii")
-    return fresh()
+    return str(fresh)
 
 
 def traceparent(headers: Headers) -> str | None:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
+from inventory.config import ConfigError
 from inventory.notify import Notifier
 from ledger.connect import Settings as LedgerSettings
 from ledger.connect import pool
@@ -66,6 +68,7 @@ class Parts:
     relay: Relay
     upstreams: Upstreams
     transport: Transport
+    context: ssl.SSLContext  # towards engines
 
 
 def utc_now() -> datetime:
@@ -115,7 +118,6 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         settings.timeouts,
         settings.limits,
         utc_now,
-        new_id,
     )
     log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
     gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now)
@@ -126,7 +128,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     try:
         await people.start()
         await health.start()
-        yield Parts(app, metrics, health, relay, upstreams, transport)
+        yield Parts(app, metrics, health, relay, upstreams, transport, context)
     finally:
         await people.stop()
         await health.stop()
@@ -153,13 +155,13 @@ def ledger_settings(settings: GatewaySettings, material: Material) -> LedgerSett
     )
 
 
+Reread = Callable[[], GatewaySettings]
+
+
 async def serve(
-    settings: GatewaySettings,
-    material: Material,
-    notifier: Notifier,
-    listening: asyncio.Future[tuple[int, int]] | None = None,
+    settings: GatewaySettings, material: Material, notifier: Notifier, reread: Reread
 ) -> None:
-    """Run until SIGTERM or SIGINT. `listening` is told both ports (tests let the kernel choose)."""
+    """Run until SIGTERM or SIGINT; SIGHUP takes what `reread` says from then on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,8 +179,10 @@ async def serve(
         notifier.ready(f"serving on port {_port(public)}")
         ports = {"port": _port(public), "metrics_port": _port(private)}
         logger.info("ready", extra={"node": settings.node, **ports})
-        if listening is not None:
-            listening.set_result((_port(public), _port(private)))
+        contexts = (public_tls, private_tls, parts.context)
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: reload(reread, material, parts, front, contexts)
+        )
         await stop.wait()
         parts.health.drain()
         notifier.stopping("draining")
@@ -189,6 +193,36 @@ async def serve(
         await back.close()
         watchdog.cancel()
     logger.info("stopped")
+
+
+def reload(
+    reread: Reread,
+    material: Material,
+    parts: Parts,
+    front: Front,
+    contexts: Sequence[ssl.SSLContext],
+) -> None:
+    """Take the file's settings and the certificate as they are now, for requests from now on.
+
+    What needs another socket, database or pepper needs a restart: addresses, ports, `ledger`,
+    `tls`, `keys`, `quotas`. A file that is wrong changes nothing.
+    """
+    try:
+        settings = reread()
+        for context in contexts:
+            context.load_cert_chain(material.certificate, material.key)
+    except (ConfigError, OSError) as error:
+        logger.error("reload refused", extra={"why": str(error)})
+        return
+    front.timeouts, front.limits = settings.timeouts, settings.limits
+    parts.app.limits = settings.limits
+    parts.transport.timeouts, parts.transport.limits = settings.timeouts, settings.limits
+    parts.relay.configure(settings.timeouts, settings.limits)
+    parts.metrics.know(upstream.name for upstream in settings.upstreams)
+    parts.upstreams.configure(settings.upstreams, settings.aliases, settings.routing)
+    logging.getLogger().setLevel(settings.log_level.upper())
+    parts.health.look_soon()
+    logger.info("reloaded", extra={"upstreams": len(settings.upstreams)})
 
 
 def bind(addresses: Sequence[IPv4Address | IPv6Address], port: int) -> list[socket.socket]:
@@ -207,7 +241,7 @@ def _front(
     settings: GatewaySettings,
     refused: Callable[[Refused], None] = lambda _refusal: None,
 ) -> Front:
-    return Front(handler, settings.timeouts, settings.limits, lambda: str(new_id()), refused)
+    return Front(handler, settings.timeouts, settings.limits, new_id, refused)
 
 
 def _port(sockets: Sequence[socket.socket]) -> int:

@@ -142,6 +142,8 @@ class Gateway:
                 "acquire_timeout_seconds": 2.0,
             },
             "timeouts": {},
+            "routing": {},
+            "aliases": {},
             "limits": {},
         }
         for section, values in self.changes.items():

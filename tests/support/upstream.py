@@ -25,6 +25,30 @@ from aiohttp import web
 
 MODEL = "tiny"
 PROMPT_TOKENS = 7
+# What other paths answer, whole or as typed events.
+OTHER: dict[str, Any] = {
+    "/v1/completions": {"object": "text_completion", "choices": [{"text": "word"}]},
+    "/v1/embeddings": {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}],
+        "usage": {"prompt_tokens": 3, "total_tokens": 3},
+    },
+    "/tokenize": {"count": 2, "tokens": [1, 2]},
+}
+_SPENT = {"input_tokens": 5, "output_tokens": 2}
+EVENTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "/v1/responses": [
+        ("response.created", {"response": {"usage": None}}),
+        ("response.output_text.delta", {"delta": "word"}),
+        ("response.completed", {"response": {"usage": _SPENT}}),
+    ],
+    "/v1/messages": [
+        ("message_start", {"message": {"usage": {"input_tokens": 5, "output_tokens": 0}}}),
+        ("content_block_delta", {"delta": {"text": "word"}}),
+        ("message_delta", {"usage": {"output_tokens": 2}}),
+        ("message_stop", {}),
+    ],
+}
 
 
 @dataclass
@@ -56,6 +80,8 @@ class Engine:
         app = web.Application(client_max_size=1 << 28)
         app.router.add_get("/v1/models", self._list)
         app.router.add_post("/v1/chat/completions", self._chat)
+        for path in (*OTHER, "/v1/responses", "/v1/messages"):
+            app.router.add_post(path, self._other)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
@@ -85,6 +111,18 @@ class Engine:
             raise
         call.state = "finished"
         return answer
+
+    async def _other(self, request: web.Request) -> web.StreamResponse:
+        call = Call({k.lower(): v for k, v in request.headers.items()}, await request.read())
+        self.calls.append(call)
+        if request.path in OTHER:
+            return web.json_response(OTHER[request.path])
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        for kind, value in EVENTS[request.path]:
+            data = json.dumps({"type": kind, **value})
+            await response.write(f"event: {kind}\ndata: {data}\n\n".encode())
+        return response
 
     async def _perform(self, request: web.Request, call: Call) -> web.StreamResponse:
         verb, *numbers = str(call.body["messages"][-1]["content"]).split()

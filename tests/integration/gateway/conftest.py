@@ -95,8 +95,9 @@ async def start(folder: Path, ledger: Server, engine: Engine) -> AsyncIterator[S
     """Start a gateway with changed settings: `await start(limits={"max_body_bytes": 2048})`."""
     started: list[Gateway] = []
 
-    async def starter(notify: Any = None, **changes: Any) -> Gateway:
-        gateway = Gateway(folder, ledger, upstreams(engine), changes, notify=notify)
+    async def starter(notify: Any = None, engines: Any = None, **changes: Any) -> Gateway:
+        chosen = engines or upstreams(engine)
+        gateway = Gateway(folder, ledger, chosen, changes, notify=notify)
         started.append(gateway)
         await gateway.start()
         return gateway

@@ -158,6 +158,22 @@ async def test_the_official_client_raises_for_a_broken_stream(gateway: Gateway) 
                 pass
 
 
+async def test_an_error_inside_a_stream_is_no_clean_end(
+    gateway: Gateway, http: Any, rows: Rows
+) -> None:
+    received, headers = b"", {"Authorization": f"Bearer {await gateway.key()}"}
+    with pytest.raises(Exception, match=r"[Pp]ayload|closed|disconnect"):
+        async with http.post(
+            f"{gateway.url}/v1/chat/completions",
+            json=say("error 2", stream=True),
+            headers=headers,
+            ssl=gateway.client_tls,
+        ) as answer:
+            while part := await answer.content.readany():
+                received += part
+    assert b"engine fault" in received and b"[DONE]" not in received
+
+
 async def test_an_error_inside_a_stream_is_a_failure(gateway: Gateway, rows: Rows) -> None:
     async with client(gateway, await gateway.key()) as ai:
         stream = await ai.chat.completions.create(**say("error 2", stream=True))

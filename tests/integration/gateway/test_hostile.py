@@ -1,6 +1,8 @@
 """Input that nobody honest sends. Nothing may hang, leak or answer 5xx."""
 
 import asyncio
+import contextlib
+import random
 import ssl
 from typing import Any
 
@@ -117,6 +119,21 @@ async def test_a_key_of_a_megabyte_is_refused(gateway: Gateway) -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\nA : b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", b"400"),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(101)),
+            b"431",
+        ),
+        (b"GET / HTTP/1.1\nHost: x\n\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
     ],
 )
 async def test_what_is_no_http_is_refused_in_our_form(
@@ -224,3 +241,80 @@ async def test_a_client_that_stops_reading_does_not_hold_the_engine(
             await asyncio.sleep(0.05)
     assert reader is not None
     writer.transport.abort()
+
+
+async def test_chunks_extensions_and_trailers_are_read_and_dropped(
+    gateway: Gateway, key: str, engine: Engine
+) -> None:
+    body = orjson.dumps({"model": MODEL, "messages": MESSAGES})
+    first, second = body[:9], body[9:]
+    framed = b"%x;name=value\r\n%b\r\n%X\r\n%b\r\n0\r\nAuthorization: Bearer other\r\n\r\n"
+    lines = ("Transfer-Encoding: chunked", "Connection: close")
+    answer = await raw(
+        gateway, head(key, *lines) + framed % (len(first), first, len(second), second)
+    )
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert engine.calls[-1].raw == body
+
+
+async def test_framing_out_of_proportion_is_cut_off(gateway: Gateway, key: str) -> None:
+    flood = b"1;" + b"x" * 90_000 + b"\r\n \r\n"
+    answer = await raw(gateway, head(key, "Transfer-Encoding: chunked") + flood * 3)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+
+
+async def test_a_wrong_key_is_refused_before_its_body_is_awaited(gateway: Gateway) -> None:
+    async with asyncio.timeout(5):
+        answer = await raw(gateway, head("wrong", "Content-Length: 1000") + b"{")
+    assert answer.startswith(b"HTTP/1.1 401") and b"connection: close" in answer
+
+
+async def test_a_body_is_asked_for_when_the_client_waits_for_that(
+    gateway: Gateway, key: str
+) -> None:
+    body = orjson.dumps({"model": MODEL, "messages": MESSAGES})
+    reader, writer = await asyncio.open_connection(
+        "localhost", gateway.port, ssl=gateway.client_tls
+    )
+    writer.write(head(key, f"Content-Length: {len(body)}", "Expect: 100-continue"))
+    async with asyncio.timeout(5):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_an_old_client_gets_an_answer_that_ends_with_the_connection(
+    gateway: Gateway, key: str
+) -> None:
+    body = orjson.dumps({"model": MODEL, "stream": True, "messages": MESSAGES})
+    lines = head(key, f"Content-Length: {len(body)}").replace(b"HTTP/1.1", b"HTTP/1.0")
+    answer = await raw(gateway, lines + body)
+    assert b"transfer-encoding" not in answer and answer.endswith(b"data: [DONE]\n\n")
+
+
+async def test_heads_are_answered_without_bodies(gateway: Gateway) -> None:
+    answer = await raw(gateway, b"HEAD /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405") and answer.endswith(b"\r\n\r\n")
+
+
+async def test_random_bytes_never_hurt(gateway: Gateway, key: str) -> None:
+    chance = random.Random(7)  # noqa: S311
+    whole = head(key, "Content-Length: 40") + b'{"model": "tiny", "messages": [1,2,3]} '
+    for _ in range(150):
+        bad = bytearray(whole)
+        for _ in range(chance.randrange(1, 6)):
+            bad[chance.randrange(len(bad))] = chance.randrange(256)
+        cut = bytes(bad[: chance.randrange(1, len(bad) + 1)])
+        reader, writer = await asyncio.open_connection(
+            "localhost", gateway.port, ssl=gateway.client_tls
+        )
+        writer.write(cut)
+        with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError):
+            async with asyncio.timeout(0.1):
+                answer = await reader.read(4096)
+                assert b"Traceback" not in answer and not answer.startswith(b"HTTP/1.1 500")
+        writer.transport.abort()
+    assert not gateway.said("fault")
+    live = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert (await raw(gateway, live)).startswith(b"HTTP/1.1 200")

@@ -1,5 +1,7 @@
 """What is read of a request before it is relayed."""
 
+from uuid import UUID
+
 import orjson
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from gateway.request import (
 from gateway.routes import ROUTES
 
 CHAT, EMBEDDINGS = ROUTES["/v1/chat/completions"], ROUTES["/v1/embeddings"]
+FRESH = UUID(int=7)
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
@@ -69,8 +72,8 @@ def test_a_deciding_name_in_another_case_is_refused(name: str) -> None:
     ],
 )
 def test_a_request_id_is_a_plain_token_or_ours(value: bytes, kept: bool) -> None:
-    found = request_id({b"x-request-id": value}, lambda: "fresh")
-    assert found == (value.decode("latin-1") if kept else "fresh")
+    found = request_id({b"x-request-id": value}, FRESH)
+    assert found == (value.decode("latin-1") if kept else str(FRESH))
 
 
 @pytest.mark.parametrize(
