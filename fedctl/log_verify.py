@@ -11,9 +11,10 @@ from ledger import testimony
 from ledger.connect import connect
 from ledger.findings import Progress, Report, Resume
 from ledger.note import VerifierKey
+from ledger.proofs import cosigned
 from ledger.remembered import Remembered, RememberedInvalid
 from ledger.testimony import Testimony
-from ledger.verify import Verification, cosigned
+from ledger.verify import Verification
 
 
 @dataclass

@@ -11,10 +11,10 @@ from ledger.errors import NoteInvalid, ProofInvalid
 from ledger.event import Event
 from ledger.note import Note, Signature
 from ledger.policy import Policy
+from ledger.proofs import inclusion
 from ledger.queries import QUERIES
 from ledger.tlog_proof import Proof, check
 from ledger.translate import translated
-from ledger.verify import inclusion
 
 CHECKPOINTS_TRIED = 50
 

@@ -20,23 +20,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
-import orjson
-
 from ledger import diagnose, merkle
 from ledger.checkpoint import opened
 from ledger.connect import Connection, Row
 from ledger.errors import NoteInvalid, ProofInvalid
 from ledger.findings import LAST_VERIFICATION, Anchor, Fault, Finding, Progress, Report, Resume
 from ledger.log import tiles
-from ledger.note import Note, Signature, VerifierKey
+from ledger.note import VerifierKey
+from ledger.proofs import consistency
 from ledger.queries import QUERIES
 from ledger.replay import BLOCK, Grown, Replay, leaf_hashes
-from ledger.tiles import perfect_in
+from ledger.rows import bad_node, first_bad
 from ledger.translate import translated
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 16 * 1024 * 1024
-HASH_BYTES = 32
 MAX_FINDINGS = 100
 
 
@@ -174,7 +172,7 @@ class Verification:
         """Check one piece and grow the tree by it; what is wrong with its first wrong row."""
         bodies = [row["body"] for row in rows]
         hashes = leaf_hashes(bodies)
-        bad = _first_bad(start, rows, bodies, hashes, stored)
+        bad = first_bad(start, rows, bodies, hashes, stored)
         good = len(rows) if bad is None else bad.seq - start
         self.report.rows += good
         anchors = self._anchors_in(replay.size, replay.size + good)
@@ -182,7 +180,7 @@ class Verification:
         stops = [size for size in stops if size <= start + good]
         grown = replay.grow(hashes[:good], stops)
         if bad is None:
-            bad = _bad_node(grown, stored)
+            bad = bad_node(grown, stored)
         self._compare(grown, checkpoints, anchors)
         return bad
 
@@ -374,134 +372,3 @@ async def verify(
     async for _ in verification.run():
         pass
     return verification.report
-
-
-async def cosigned(
-    connection: Connection, witness_keys: Sequence[VerifierKey]
-) -> tuple[dict[str, int], list[Finding]]:
-    """The largest size each witness signed, by key name, as the log keeps it; forgeries found.
-
-    Ask before the witnesses are asked: they go on signing meanwhile.
-    """
-    found: dict[str, int] = {}
-    forged: list[Finding] = []
-    for key in witness_keys:
-        with translated(writing=False):
-            cursor = await connection.execute(QUERIES["verify_cosigned"], {"witness": key.name})
-            row = await cursor.fetchone()
-        if row is None:
-            continue
-        try:
-            signature = Signature.parse(row["line"].removesuffix("\n"))
-            text = Note.parse(row["note"]).text
-        except NoteInvalid:
-            continue
-        # Of an earlier key of this name: nobody can hold that against the present one.
-        if signature.key_id != key.key_id:
-            continue
-        if key.verifies(text, signature.signature):
-            found[key.name] = row["size"]
-        else:
-            place = f"cosignature of {key.name} on {row['size']} events"
-            forged.append(Finding(Fault.WITNESS, place, "it is not that witness's: forged"))
-    return found, forged
-
-
-async def consistency(connection: Connection, old: int, new: int) -> list[bytes]:
-    """A consistency proof out of the stored tiles; ValueError when tiles are missing."""
-    spans = merkle.consistency_ranges(old, new)
-    stored = await tiles(connection, list(tiles_of(spans)))
-    perfect = perfect_in(lambda level, index: stored.get((level, index), b""))
-    return [merkle.range_hash(perfect, span) for span in spans]
-
-
-async def inclusion(connection: Connection, index: int, size: int) -> list[bytes]:
-    """An inclusion proof out of the stored tiles; ValueError when tiles are missing."""
-    spans = merkle.inclusion_ranges(index, size)
-    stored = await tiles(connection, list(tiles_of(spans)))
-    perfect = perfect_in(lambda level, index: stored.get((level, index), b""))
-    return [merkle.range_hash(perfect, span) for span in spans]
-
-
-def tiles_of(spans: Sequence[merkle.Range]) -> set[tuple[int, int]]:
-    """The tiles that the hashes of these ranges are read from."""
-    wanted: set[tuple[int, int]] = set()
-
-    def note(height: int, index: int) -> bytes:
-        level, inner = divmod(height, 8)
-        wanted.add((level, (index << inner) // BLOCK))
-        return merkle.EMPTY_ROOT
-
-    for span in spans:
-        merkle.range_hash(note, span)
-    return wanted
-
-
-def _first_bad(
-    start: int,
-    rows: Sequence[Row],
-    bodies: Sequence[bytes],
-    hashes: Sequence[bytes],
-    stored: dict[tuple[int, int], bytes],
-) -> diagnose.Bad | None:
-    """The first row that is not the one that should be there, and in which way."""
-    numbers = [row["seq"] for row in rows]
-    whole = len(rows)
-    if numbers != list(range(start, start + whole)):
-        whole = next(n for n, number in enumerate(numbers) if number != start + n)
-    wrong = _against_tiles(start, hashes[:whole], stored)
-    limit = whole if wrong is None else wrong - start
-    for n in range(limit):
-        if rows[n]["leaf_hash"] != hashes[n]:
-            return diagnose.Bad(start + n, Fault.EDITED, hashes[n], "leaf_hash")
-        if _columns(bodies[n]) != rows[n]["columns"]:
-            return diagnose.Bad(start + n, Fault.COLUMNS, hashes[n])
-    if wrong is not None:
-        return diagnose.Bad(wrong, Fault.EDITED, hashes[wrong - start])
-    if whole < len(rows):
-        twice = numbers[whole] < start + whole
-        return diagnose.Bad(start + whole, Fault.EXTRA if twice else Fault.MISSING, b"")
-    return None
-
-
-def _against_tiles(
-    start: int, hashes: Sequence[bytes], stored: dict[tuple[int, int], bytes]
-) -> int | None:
-    """The number of the first leaf that is not what its tile has."""
-    place = 0
-    while place < len(hashes):
-        seq = start + place
-        within = seq % BLOCK
-        piece = hashes[place : place + BLOCK - within]
-        tile = stored.get((0, seq // BLOCK), b"")
-        if tile[within * HASH_BYTES : (within + len(piece)) * HASH_BYTES] != b"".join(piece):
-            for n, leaf in enumerate(piece):
-                at = (within + n) * HASH_BYTES
-                if tile[at : at + HASH_BYTES] != leaf:
-                    return seq + n
-        place += len(piece)
-    return None
-
-
-def _columns(body: bytes) -> str:
-    """What the searched columns of an event with this body must say."""
-    try:
-        event = orjson.loads(body)
-        return (
-            f"{event['id']}\n{event['time']}\n{event['node']}\n{event['actor']}\n"
-            f"{event['kind']}\n{event['subject']}\n{event['trace_id'] or ''}"
-        )
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _bad_node(grown: Grown, stored: dict[tuple[int, int], bytes]) -> diagnose.Bad | None:
-    """The first inner node that is not what its tile has."""
-    for node in grown.nodes:
-        index, within = divmod(node.index, BLOCK)
-        tile = stored.get((node.level, index))
-        at = within * HASH_BYTES
-        if tile is None or tile[at : at + HASH_BYTES] != node.hash:
-            seq = node.index << (8 * node.level)
-            return diagnose.Bad(seq, Fault.TILE, node.hash, f"{node.level}/{index}")
-    return None

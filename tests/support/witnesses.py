@@ -25,8 +25,8 @@ from deploys.witnesses import Witness
 from ledger.add_checkpoint import PATH, Request
 from ledger.connect import Connection
 from ledger.note import Kind, Note, SignerKey, VerifierKey, parse_signatures
+from ledger.proofs import consistency
 from ledger.sequence import cosign
-from ledger.verify import consistency
 from tests.support.postgres import LOOPBACK, Server
 from trust.signing import key_pem
 from trust.tls import client_context

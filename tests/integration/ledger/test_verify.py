@@ -18,7 +18,8 @@ from ledger.connect import connect
 from ledger.errors import LedgerError
 from ledger.findings import Anchor, Fault, Finding, Report
 from ledger.note import SignerKey
-from ledger.verify import Verification, consistency, inclusion, verify
+from ledger.proofs import consistency, inclusion
+from ledger.verify import Verification, verify
 from tests.support.postgres import Server
 from tests.support.stored_log import StoredLog, event, open_log
 from tests.support.tlog import log_key

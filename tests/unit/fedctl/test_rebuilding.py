@@ -1,0 +1,46 @@
+"""A node that was rebuilt has another witness key: its old one is let go by `bootstrap` alone."""
+
+from pathlib import Path
+
+import pytest
+
+from deploys import witnesses
+from fedctl import host_keys
+from inventory.load import load
+from tests.unit.fedctl.fakes import LAB, Stage
+
+FEDERATION = load(LAB)
+NODE = FEDERATION.nodes[0]
+OLD, NEW = (f"ssh-ed25519 {letter * 68}" for letter in "AB")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    made = Stage(tmp_path)
+    host_keys.pin(FEDERATION, made.home, NODE, OLD)
+    witnesses.pin(made.home, NODE, "the witness's key")
+    return made
+
+
+def rebuilt(stage: Stage, key: str) -> None:
+    """The lab pins this key when it is asked to."""
+    stage.lab.pin_host_keys = lambda *_: host_keys.pin(FEDERATION, stage.home, NODE, key)
+
+
+def test_a_machine_with_another_host_key_may_have_another_witness_key(stage: Stage) -> None:
+    rebuilt(stage, NEW)
+    assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
+    assert witnesses.pinned(stage.home, NODE) == ""
+    assert "retired the key of the witness" in stage.err.getvalue()
+
+
+def test_the_same_machine_keeps_its_witness_key(stage: Stage) -> None:
+    rebuilt(stage, OLD)
+    assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
+    assert witnesses.pinned(stage.home, NODE) == "the witness's key"
+
+
+def test_apply_never_lets_a_witness_key_go(stage: Stage) -> None:
+    rebuilt(stage, NEW)
+    assert stage.fedctl("apply", "--yes") == 0
+    assert witnesses.pinned(stage.home, NODE) == "the witness's key"
