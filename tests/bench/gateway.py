@@ -209,7 +209,7 @@ def judged(
     flows: dict[str, Streams],
 ) -> list[tuple[str, bool]]:
     """Each target with what was reached."""
-    by = {it.name.split()[0]: it.name for it in contestants if not it.missing}
+    by = {it.name.split()[0].rstrip(","): it.name for it in contestants if not it.missing}
     rate = lambda name: middle(many[by[name]], lambda it: it.requests_per_second)  # noqa: E731
     verdicts = []
 
