@@ -38,6 +38,9 @@ from ledger.requests import Outcome
 
 logger = logging.getLogger("gateway.relay")
 
+# What a path that generates nothing costs in tokens.
+COUNTS_NOTHING = Usage(0, 0)
+
 PASSED_ON = frozenset({400, 404, 409, 413, 422})
 MAX_ERROR_BYTES = 64 * 1024
 ERROR_SECONDS = 5.0
@@ -85,7 +88,7 @@ class Relay:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
         model = self._upstreams.resolve(call.model)
         reservation = await self._admission.admit(
-            principal, call.model, len(call.body), call.max_tokens
+            principal, model, len(call.body), call.max_tokens, call.answers
         )
         progress = Progress()
         try:
@@ -95,7 +98,8 @@ class Relay:
                 call = with_model(call, model)
             await self._served(exchange, intent, call, model, route, progress)
         finally:
-            reservation.settle(progress.usage if progress.asked else None)
+            usage = progress.usage if route.usage else COUNTS_NOTHING
+            reservation.settle(usage if progress.asked else None)
             self._count_tokens(progress)
 
     def _intent(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> Intent:

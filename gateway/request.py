@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
-from gateway.limits.estimate import CHOICES, completion_bound
+from gateway.limits.estimate import CHOICES, answers, completion_bound
 from gateway.routes import Route
 
 MAX_MODEL_CHARS = 200
@@ -39,6 +39,7 @@ class Call:
     stream: bool
     body: bytes
     max_tokens: int | None = None  # of all choices together
+    answers: int = 1
     hides_usage: bool = False  # the client did not ask for the usage we asked for
 
 
@@ -106,7 +107,9 @@ def parse_call(body: bytes, route: Route, max_choices: int = 8) -> Call:
     if stream and route.ends == "never":
         raise BadRequest("There is nothing to stream here.", param="stream")
     _check_choices(value, max_choices)
-    call = Call(model, bool(stream), body, completion_bound(value))
+    # A path without a stream's end generates nothing: only the prompt costs tokens there.
+    bound = completion_bound(value) if route.ends != "never" else 0
+    call = Call(model, bool(stream), body, bound, answers(value))
     return _with_usage(call, value) if stream and route.asks_for_usage else call
 
 

@@ -95,10 +95,15 @@ class Admission(Protocol):
     """Limits of keys and tenants: reserved before, reconciled after."""
 
     async def admit(
-        self, principal: Principal, model: str, prompt_bytes: int, max_tokens: int | None
+        self,
+        principal: Principal,
+        model: str,
+        prompt_bytes: int,
+        max_tokens: int | None,
+        answers: int = 1,
     ) -> Reservation:
         """Reserve a request with a body of `prompt_bytes` bytes and up to `max_tokens` tokens out,
-        all choices together (None: the client sets no bound).
+        all its `answers` together (None: the client sets no bound). `model` is the engine's name.
 
         Raises Limited (status, code, Retry-After) or LimitsAway, which cost nothing.
         """

@@ -21,28 +21,32 @@ def completion_bound(body: Mapping[str, Any]) -> int | None:
     What is no bound (a string, a negative number) is left to the engine to refuse.
     """
     bounds = [value for name in BOUNDS if (value := _count(body.get(name))) is not None]
-    return max(bounds) * choices(body) if bounds else None
+    return max(bounds) * answers(body) if bounds else None
 
 
-def choices(body: Mapping[str, Any]) -> int:
-    """How many answers `body` asks for."""
-    return max((_count(body.get(name)) or 1) for name in CHOICES)
+def answers(body: Mapping[str, Any]) -> int:
+    """How many answers `body` asks for: choices, for each prompt where there are several."""
+    prompts, each = body.get("prompt"), 1
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        each = len(prompts)
+    return max((_count(body.get(name)) or 1) for name in CHOICES) * each
 
 
 def tokens(
-    prompt_bytes: int, completion: int | None, context: int | None, assumed_completion: int
+    prompt_bytes: int,
+    completion: int | None,
+    context: int | None,
+    assumed_completion: int,
+    wanted: int = 1,
 ) -> int:
     """The bound on prompt and completion together.
 
     `context` is the model's whole length, where its engine tells; without a bound from the client
-    the answer may be as long as that, or `assumed_completion` where nobody knows.
+    each of the `wanted` answers may be as long as that, or `assumed_completion` where nobody knows.
     """
-    prompt = prompt_bytes + TEMPLATE_TOKENS
-    if context is not None:
-        prompt = min(prompt, context)
     if completion is None:
-        completion = assumed_completion if context is None else context
-    return prompt + completion
+        completion = (assumed_completion if context is None else context) * wanted
+    return prompt_bytes + TEMPLATE_TOKENS + completion
 
 
 def _count(value: Any) -> int | None:

@@ -17,6 +17,7 @@ from gateway.answers import Header
 from gateway.errors import LimitsAway
 from gateway.limits import decide
 from gateway.limits.account import Account, all_meters
+from gateway.limits.estimate import TEMPLATE_TOKENS
 from gateway.limits.estimate import tokens as bound
 from gateway.limits.headers import headers
 from gateway.limits.meters import Mark, Meter, Periods, periods
@@ -74,18 +75,20 @@ class Terms:
 class Charge:
     """A request's place in its limits (seams.Reservation)."""
 
-    __slots__ = ("_limiter", "_marks", "_meters", "_tokens")
+    __slots__ = ("_limiter", "_marks", "_meters", "_tokens", "completion")
 
     def __init__(
         self, limiter: "Limiter", meters: Sequence[Meter], marks: Sequence[Mark], tokens: int
     ) -> None:
         self._limiter, self._meters, self._marks = limiter, meters, marks
         self._tokens = tokens
+        # How much of it was reserved for the answer.
+        self.completion = 0
 
     def settle(self, usage: Usage | None) -> None:
         """See seams.Reservation."""
         now = self._limiter.now()
-        spent = None if usage is None else _spent(usage, self._tokens)
+        spent = None if usage is None else _spent(usage, self._tokens, self.completion)
         for meter, mark in zip(self._meters, self._marks, strict=True):
             if meter.unit == "token":
                 meter.adjust(mark, (spent or 0) - self._tokens, now)
@@ -133,16 +136,23 @@ class Limiter:
     # Charging
 
     async def admit(
-        self, principal: Principal, model: str, prompt_bytes: int, max_tokens: int | None
+        self,
+        principal: Principal,
+        model: str,
+        prompt_bytes: int,
+        max_tokens: int | None,
+        answers: int = 1,
     ) -> Charge | Free:
         """See seams.Admission. Raises Limited, or LimitsAway when nobody can be asked."""
         if not isinstance(principal, Member) or not principal.is_limited:
             return FREE
         context, assumed = self._context_of(model), self._terms.assumed_completion_tokens
-        tokens = bound(prompt_bytes, max_tokens, context, assumed)
+        tokens = bound(prompt_bytes, max_tokens, context, assumed, answers)
         now = self.now()
         accounts = self._accounts_of(principal, now)
-        return self._charge(accounts, tokens, now) or await self._ask(principal, tokens)
+        charge = self._charge(accounts, tokens, now) or await self._ask(principal, tokens)
+        charge.completion = tokens - prompt_bytes - TEMPLATE_TOKENS
+        return charge
 
     def headers_for(self, principal: Principal) -> Sequence[Header]:
         """What an answer that costs nothing says of the limits that are left."""
@@ -402,8 +412,7 @@ def _batches(accounts: Sequence[Account]) -> Iterable[Sequence[Account]]:
         yield accounts[start : start + ASKS_AT_ONCE // 5]
 
 
-def _spent(usage: Usage, reserved: int) -> int:
-    """What a request has used: as counted, or all that was reserved when nobody counted."""
-    if usage.prompt_tokens is None or usage.completion_tokens is None:
-        return max(reserved, (usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
-    return usage.prompt_tokens + usage.completion_tokens
+def _spent(usage: Usage, reserved: int, completion: int) -> int:
+    """What a request has used: as counted, and what was reserved of what nobody counted."""
+    prompt = reserved - completion if usage.prompt_tokens is None else usage.prompt_tokens
+    return prompt + (completion if usage.completion_tokens is None else usage.completion_tokens)
