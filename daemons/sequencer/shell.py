@@ -29,6 +29,7 @@ from ledger.tiles import Edge
 LOG = logging.getLogger(__name__)
 INBOX_METRICS_SECONDS = 5.0
 COMPLAINT_SECONDS = 30.0
+FEWER = 4
 
 
 @dataclass
@@ -62,6 +63,8 @@ class Sequencer:
         )
         self._stop = asyncio.Event()
         self._said, self._said_at = "", 0.0
+        # Fewer after a failure: a batch of very large events can outlast its statement's time.
+        self._most = settings.batch_events
 
     def stop(self) -> None:
         """End after the step under way, with what was numbered signed."""
@@ -84,6 +87,7 @@ class Sequencer:
                 LOG.warning("%s", error)
             except LedgerError as error:
                 self._metrics.errors.inc()
+                self._most = max(1, self._most // FEWER)
                 self._complain(error)
             finally:
                 self._metrics.active.set(0)
@@ -153,12 +157,14 @@ class Sequencer:
             progress.more = False
             return
         begun = time.monotonic()
-        batch = await sequence.advance(connection, progress.edge, self._settings.batch_events)
+        most = self._most
+        batch = await sequence.advance(connection, progress.edge, most)
+        self._most = min(self._settings.batch_events, most * 2)
         self._metrics.batch.observe(time.monotonic() - begun)
         progress.edge, progress.frontier = batch.edge, batch.frontier
         # A batch that was not full has emptied the inbox: let the next one gather.
         odd = batch.dropped + batch.conflicting
-        progress.more = batch.numbered >= self._settings.batch_events or odd > 0
+        progress.more = batch.numbered >= most or odd > 0
         self._metrics.size.set(batch.edge.size)
         self._metrics.sequenced.inc(batch.numbered)
         if odd:
