@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ledger.errors import Unavailable
 from ledger.queries import QUERIES
-from ledger.session import Session
+from ledger.session import Persistent, Session
 from ledger.translate import translated
 
 Row = dict[str, Any]
@@ -112,13 +112,13 @@ def pool(
     """
     return AsyncConnectionPool(
         settings.conninfo(),
-        connection_class=Session,
+        connection_class=Persistent,
         kwargs={"autocommit": True, "row_factory": dict_row},
         min_size=minimum,
         max_size=maximum,
         timeout=wait_seconds,
         max_lifetime=3600.0,
-        # Attempts back off exponentially: give up early, and the next borrower tries afresh.
+        # Attempts of its own back off to many seconds: ours do not, and it gives up early.
         reconnect_timeout=wait_seconds,
         check=AsyncConnectionPool.check_connection,
         open=False,

@@ -5,8 +5,10 @@ whoever), with a mere warning beside it: the row is on that one server, visible,
 Here such an answer is an error, which `translate` makes an OutcomeUnknown of.
 """
 
+import asyncio
+import random
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection
@@ -15,6 +17,8 @@ from psycopg.errors import Diagnostic
 
 from ledger.race import each_host, first
 
+# How a pool's connection is tried again while a failover lasts, and for how long it goes on.
+AGAIN_SECONDS, PERSIST_SECONDS = 0.3, 3.0
 NOT_REPLICATED = "canceling wait for synchronous replication"
 
 
@@ -31,7 +35,7 @@ class Session(AsyncConnection[dict[str, Any]]):
         self.add_notice_handler(self._noticed)
 
     @classmethod
-    async def connect(cls, conninfo: str = "", **options: Any) -> "Session":
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
         """As psycopg's, but hosts are asked beside each other (`race`)."""
         one = super().connect
         attempts = [partial(one, each, **options) for each in each_host(conninfo)]
@@ -49,3 +53,24 @@ class Session(AsyncConnection[dict[str, Any]]):
         message = diagnostic.message_primary or ""
         if message.startswith(NOT_REPLICATED):
             self._warning = message
+
+
+class Persistent(Session):
+    """For pools: tries again soon and for a few seconds, before the pool hears of a failure.
+
+    A pool waits 1, 2, 4 s and more between its attempts. Most of that would be on top of a failover
+    that has long ended.
+    """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """As the session's; raises the last attempt's error when the time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PERSIST_SECONDS
+        while True:
+            try:
+                return await super().connect(conninfo, **options)
+            except psycopg.OperationalError:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS * (0.5 + random.random()))  # noqa: S311 - spreads load
