@@ -18,6 +18,7 @@ Pure. The settings answer these questions:
 from typing import Any
 
 from deploys.layout import AUTHORITY, CERTIFICATE, STATE, credential
+from deploys.pgbackrest import archive_command, repositories
 from inventory.model import Federation, Node, Role
 
 SCOPE = "ledger"
@@ -76,9 +77,15 @@ def dynamic(federation: Federation) -> dict[str, Any]:
 
 
 def archiving(federation: Federation, node: Node) -> dict[str, str]:
-    """PostgreSQL's settings for archiving WAL (Patroni's local `parameters`): none yet."""
-    del federation, node
-    return {}
+    """PostgreSQL's settings for archiving WAL (Patroni's local `parameters`)."""
+    del node
+    if not repositories(federation):
+        return {}
+    return {
+        "archive_mode": "on",
+        "archive_command": archive_command(),
+        "archive_timeout": f"{federation.backup.archive_timeout_seconds}s",
+    }
 
 
 def etcd_url(federation: Federation, node: Node) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deploys.evaluation import Deploy
+from deploys.pgbackrest import number_of
+from deploys.roles.archive import archiving, repository
 from deploys.roles.base import base
 from deploys.roles.certificates import certificates
 from deploys.roles.data import data, founding, schema
@@ -116,6 +118,13 @@ def stages() -> tuple[Stage, ...]:
                 RoleStep("inference", inference, having(Role.INFERENCE)),
                 RoleStep("node exporter", node_exporter, linux),
                 RoleStep("exporter", exporter, linux),
+            ),
+        ),
+        Stage(
+            "archive",
+            (
+                RoleStep("repository", repository, lambda n: linux(n) and number_of(n) is not None),
+                RoleStep("archiving", archiving, having(Role.DATA)),
             ),
         ),
         Stage("gateway", (RoleStep("gateway", gateway, having(Role.GATEWAY)),)),

@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
     "ledger": "ledger:ledger",
+    "backup": "backup:backup",
     "certs": "certs:certs",
     "lock": "lock:lock",
     "inventory": "inventory:inventory",

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import click
 
+from daemons.backup.errors import BackupError
+from daemons.recovery.errors import RecoveryError
 from deploys import errors as deploys_errors
 from deploys.errors import FailureKind
 from deploys.protocol import Outcome
@@ -91,6 +93,8 @@ _CLASSES: dict[type[BaseException], Exit] = {
     ledger_errors.Unavailable: Exit.UNREACHABLE,
     trust_errors.TrustError: Exit.FAILED,
     RunbookError: Exit.FAILED,
+    BackupError: Exit.FAILED,
+    RecoveryError: Exit.FAILED,
 }
 
 _ADVICE: dict[type[BaseException], str] = {

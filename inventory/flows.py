@@ -9,9 +9,6 @@ from ipaddress import IPv4Address, IPv4Network
 
 from inventory.model import Federation, Node, Platform, Role
 
-# Who takes part in backups: what is backed up, and where to.
-ARCHIVE = (Role.DATA, Role.BACKUP, Role.OFFSITE)
-
 
 @dataclass(frozen=True)
 class Flow:
@@ -42,8 +39,8 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
     watchers = _addresses(monitoring)
     members = _addresses(data)
     witnesses = federation.on(Platform.DEBIAN) if data else ()
-    backed_up = any(n.has(Role.BACKUP) for n in nodes)
-    keepers = tuple(n for n in nodes if backed_up and any(n.has(role) for role in ARCHIVE))
+    repositories = (*federation.with_role(Role.BACKUP), *federation.with_role(Role.OFFSITE))
+    backed_up = data if repositories else ()
     clients: tuple[IPv4Address | IPv4Network, ...] = (
         *operator,
         *federation.network.client_networks,
@@ -57,9 +54,9 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
         Flow("clients: the OpenAI API", ports.gateway, (*clients, *watchers), gateways),
         Flow("gateway: inference", ports.vllm, _addresses(gateways), inference),
         Flow(
-            "gateway, operator and data: SQL",
+            "gateway, operator, data and backup: SQL",
             ports.postgres,
-            (*_addresses(gateways), *operator, *members),
+            (*_addresses(gateways), *operator, *members, *_addresses(repositories)),
             data,
         ),
         Flow("data: etcd members", ports.etcd_peer, members, data),
@@ -73,7 +70,14 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
             witnesses,
         ),
         Flow("monitoring: sequencer metrics", ports.sequencer, watchers, data),
-        Flow("backup: repositories", ports.pgbackrest, _addresses(keepers), keepers),
+        # A repository reads from the database's machines; they, and its restore test, from it.
+        Flow("backup: databases", ports.pgbackrest, _addresses(repositories), backed_up),
+        Flow(
+            "data: repositories",
+            ports.pgbackrest_repository,
+            _addresses(tuple(n for n in nodes if n in backed_up or n in repositories)),
+            repositories,
+        ),
         Flow("monitoring: machine metrics", ports.node_exporter, watchers, nodes),
         Flow("monitoring: federation metrics", ports.federation_exporter, watchers, nodes),
         Flow("monitoring: gateway metrics", ports.gateway_metrics, watchers, gateways),

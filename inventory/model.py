@@ -51,6 +51,8 @@ PathOrNothing = Annotated[
     str, StringConstraints(pattern=r"^(/[A-Za-z0-9._+@-]+)*$", max_length=400)
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/]{40,200}={0,2}")
 
 
@@ -166,6 +168,27 @@ class Inference(Frozen):
     cpu_kvcache_gib: Annotated[Count, Field(ge=1)] = 1
 
 
+class Backup(Frozen):
+    """What is kept of backups, and when they are made. Times are UTC.
+
+    `keep_full` weekly and `keep_differential` nightly backups stay in the first repository,
+    `keep_offsite` monthly ones in the second; WAL between them stays as long as the first
+    repository's oldest full backup, and for the newest `keep_offsite_archive` monthly ones.
+    """
+
+    keep_full: Annotated[Count, Field(ge=1)] = 4
+    keep_differential: Annotated[Count, Field(ge=1)] = 14
+    keep_offsite: Annotated[Count, Field(ge=1)] = 12
+    keep_offsite_archive: Annotated[Count, Field(ge=1)] = 2
+    full_on: Weekday = "Sun"
+    nightly_at: TimeOfDay = "02:00"
+    offsite_at: TimeOfDay = "03:00"
+    restore_test_on: Weekday = "Sun"
+    restore_test_at: TimeOfDay = "04:00"
+    restore_test_max_gib: Annotated[Count, Field(ge=1)] = 256
+    archive_timeout_seconds: Annotated[Count, Field(ge=10, le=3600)] = 60
+
+
 class Ports(Frozen):
     """Where each service listens; one table, so that no two parts disagree."""
 
@@ -178,6 +201,7 @@ class Ports(Frozen):
     etcd_peer: Port = 2380
     etcd_metrics: Port = 2381
     pgbackrest: Port = 8432
+    pgbackrest_repository: Port = 8433
     prometheus: Port = 9090
     alertmanager: Port = 9093
     node_exporter: Port = 9100
@@ -201,6 +225,7 @@ class Federation(Frozen):
     network: Network
     inference: Inference
     ports: Ports = Ports()
+    backup: Backup = Backup()
     nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -14,6 +14,8 @@ EVERYWHERE = (
     "federation-exporter.service",
     "federation-witness.service",
 )
+# Beside a database that is backed up.
+BACKED_UP = "federation-pgbackrest.service"
 BY_ROLE = {
     Role.DATA: (
         "federation-etcd.service",
@@ -21,6 +23,8 @@ BY_ROLE = {
         "federation-postgres-exporter.service",
         "federation-sequencer.service",
     ),
+    Role.BACKUP: ("federation-repository.service",),
+    Role.OFFSITE: ("federation-repository.service",),
     Role.INFERENCE: ("federation-inference.service",),
     Role.GATEWAY: ("federation-gateway.service",),
     Role.MONITORING: ("federation-prometheus.service", "federation-alertmanager.service"),
@@ -40,4 +44,6 @@ def expected(federation: Federation, node: Node) -> tuple[str, ...]:
     ours = services(node)
     if not ours:
         return ()
+    if node.has(Role.DATA) and federation.with_role(Role.BACKUP):
+        ours = (*ours, BACKED_UP)
     return (*SYSTEM, *ours) if federation.kind == "lab" else (*SYSTEM, CLOCK, *ours)

@@ -24,11 +24,13 @@ def hba(
     operators: Sequence[IPv4Address],
     local: Mapping[str, str],
     members: Sequence[IPv4Address] = (),
+    keepers: Sequence[IPv4Address] = (),
 ) -> str:
     """`pg_hba.conf`: first match wins, and the last lines refuse everybody.
 
     `local` maps operating system users to the role each may take over the local socket; `postgres`
     is always itself there, and may replicate. `members` are the data nodes: each may sequence.
+    `keepers` have a repository, and tell the log of backups and restore tests.
     """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append(_line("local", "all", "postgres", "", "peer map=machine"))
@@ -38,7 +40,11 @@ def hba(
         _line("local", DATABASE, role, "", "peer map=machine")
         for role in sorted(set(local.values()))
     ]
-    for role, addresses in (("fed_gateway", gateways), ("fed_operator", operators)):
+    for role, addresses in (
+        ("fed_gateway", gateways),
+        ("fed_operator", operators),
+        ("fed_backup", keepers),
+    ):
         lines += [
             _line("hostssl", DATABASE, role, f"{address}/32", "cert map=federation")
             for address in addresses
@@ -55,8 +61,13 @@ def hba(
     return "\n".join(lines) + "\n"
 
 
-def ident(gateways: Sequence[str], local: Mapping[str, str], members: Sequence[str] = ()) -> str:
-    """`pg_ident.conf`: `gateways` and `members` are node names, as certificates say them."""
+def ident(
+    gateways: Sequence[str],
+    local: Mapping[str, str],
+    members: Sequence[str] = (),
+    keepers: Sequence[str] = (),
+) -> str:
+    """`pg_ident.conf`: gateways, members and keepers are node names, as certificates say them."""
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append("# map, operating system user or certificate's common name, database role")
     lines.append("machine postgres postgres")
@@ -64,6 +75,7 @@ def ident(gateways: Sequence[str], local: Mapping[str, str], members: Sequence[s
     lines += ["machine postgres fed_replication"] if members else []
     lines += [f"federation {name} fed_gateway" for name in gateways]
     lines += [f"federation {name} {role}" for role, _ in MEMBER_ROLES for name in members]
+    lines += [f"federation {name} fed_backup" for name in keepers]
     lines.append(f"federation {OPERATOR} fed_operator")
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@
 --   fed_gateway   reads keys, writes audit rows; client certificate of a gateway node
 --   fed_operator  issues and revokes keys, appends events, reads all; the operator's certificate
 --   fed_sequencer numbers events and signs the log's head; client certificate of a data node
+--   fed_backup    tells the log of backups and restore tests; certificate of a repository's node
 --   fed_metrics   reads statistics; local socket only (peer)
 --   fed_replication  streams the WAL to the other data nodes; client certificate of a data node
 --   fed_rewind       reads files for pg_rewind, and nothing else; client certificate of a data node
@@ -14,7 +15,9 @@
 SET synchronous_commit = local;
 
 SELECT format('CREATE ROLE %I LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION', wanted)
-FROM unnest(ARRAY['fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_rewind']) AS wanted
+FROM unnest(ARRAY[
+    'fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_rewind', 'fed_backup'
+]) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
 \gexec
 
@@ -53,6 +56,8 @@ FROM (VALUES
     ('fed_operator', 'idle_in_transaction_session_timeout = ''60s'''),
     ('fed_sequencer', 'statement_timeout = ''30s'''),
     ('fed_sequencer', 'idle_in_transaction_session_timeout = ''10s'''),
+    ('fed_backup', 'statement_timeout = ''30s'''),
+    ('fed_backup', 'idle_in_transaction_session_timeout = ''10s'''),
     ('fed_metrics', 'statement_timeout = ''5s''')
 ) AS wanted (role, setting)
 WHERE NOT EXISTS (
@@ -78,7 +83,9 @@ WHERE has_database_privilege('public', 'federation', 'CONNECT')
 \gexec
 
 SELECT format('GRANT CONNECT ON DATABASE federation TO %I', wanted)
-FROM unnest(ARRAY['fed_gateway', 'fed_operator', 'fed_metrics', 'fed_sequencer']) AS wanted
+FROM unnest(ARRAY[
+    'fed_gateway', 'fed_operator', 'fed_metrics', 'fed_sequencer', 'fed_backup'
+]) AS wanted
 WHERE NOT has_database_privilege(wanted, 'federation', 'CONNECT')
 \gexec
 

@@ -298,3 +298,29 @@ FROM ledger.contents WHERE id = %(id)s
 -- name: content_erase
 -- Erase an item and write that down.
 SELECT ledger.erase_content(%(id)s, %(body)s) AS new
+
+-- name: recovery_point
+-- A named point in the WAL to which a restore can go (superuser).
+SELECT pg_create_restore_point(%(name)s)::text AS lsn, clock_timestamp() AS time
+
+-- name: recovery_locate
+-- The transaction that first signed a log with this event: where a restore "to this event" ends.
+-- (The one that numbered it cannot be aimed at: its rows are a subtransaction's.)
+SELECT size, xmin::text AS xid, signed_at FROM ledger.checkpoints
+WHERE size > %(seq)s ORDER BY size LIMIT 1
+
+-- name: recovery_switch
+-- End the current WAL segment, so that it is archived now (superuser).
+SELECT pg_walfile_name(pg_switch_wal()) AS segment
+
+-- name: recovery_archived
+-- The last WAL segment that is in every repository, by the archiver's own account.
+SELECT last_archived_wal AS segment FROM pg_stat_archiver
+
+-- name: recovery_rows
+-- How many events there are, counted one by one.
+SELECT count(*) AS rows FROM ledger.log
+
+-- name: recovery_leads
+-- Whether this server takes writes.
+SELECT NOT pg_is_in_recovery() AS leads

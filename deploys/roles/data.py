@@ -24,6 +24,7 @@ from deploys.operations.packages import packages
 from deploys.operations.replication import claimed, configured, following, founded, led, prepared
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
+from deploys.pgbackrest import repositories
 from deploys.replication import ETCD, NAMESPACE, PATRONI, SCOPE, archiving, members
 from deploys.ship import destination
 from deploys.templates import HERE, render
@@ -167,8 +168,14 @@ def configuration(context: NodeContext) -> list[ManagedFile]:
         federation.network.operator_addresses,
         LOCAL,
         [node.address for node in data],
+        [node.address for node in repositories(federation)],
     )
-    ident = access.ident([node.name for node in gateways], LOCAL, [node.name for node in data])
+    ident = access.ident(
+        [node.name for node in gateways],
+        LOCAL,
+        [node.name for node in data],
+        [node.name for node in repositories(federation)],
+    )
     return [
         ManagedFile(f"{FOLDER}/postgresql.conf", settings(context)),
         ManagedFile(f"{FOLDER}/pg_hba.conf", hba),

@@ -8,16 +8,20 @@ from pyinfra.api import deploy
 
 from deploys.context import NodeContext
 from deploys.exporters import WEB, masks, unit_file, web_config, web_path
+from deploys.layout import STATE
 from deploys.operations.files import ManagedDirectory, managed
 from deploys.operations.packages import packages
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
 
 UNIT = "federation-node-exporter.service"
+USER = "fednode"
+# Files that jobs of ours leave for Prometheus; their users are in the exporter's group.
+TEXTFILES = f"{STATE}/textfile"
 PACKAGE = "prometheus-node-exporter"
 COLLECTORS = (
     "cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "netdev", "netstat",
-    "pressure", "stat", "systemd", "time", "uname", "vmstat",
+    "pressure", "stat", "systemd", "textfile", "time", "uname", "vmstat",
 )  # fmt: skip
 # Not overlayfs, which the exporter leaves out by itself: a lab machine's root is one.
 PSEUDO_FILESYSTEMS = (
@@ -38,6 +42,7 @@ def flags(address: str, port: int) -> list[str]:
         *(f"--collector.{name}" for name in COLLECTORS),
         # From /proc: a netlink socket is one more thing the sandbox need not allow.
         "--no-collector.netdev.netlink",
+        f"--collector.textfile.directory={TEXTFILES}",
         "--collector.systemd.unit-include=.+[.](service|timer)",
         # systemd would take a lone dollar sign for a variable.
         f"--collector.filesystem.fs-types-exclude={PSEUDO_FILESYSTEMS}".replace("$", "$$"),
@@ -63,6 +68,10 @@ def node_exporter(context: NodeContext) -> None:
     system_users(
         name="Node exporter: user",
         owner="node-exporter",
-        users=[SystemUser("fednode", "Federation machine metrics")],
+        users=[SystemUser(USER, "Federation machine metrics")],
+    )
+    managed(
+        name="Node exporter: folder for jobs",
+        directories=[ManagedDirectory(TEXTFILES, mode=0o1770, group=USER)],
     )
     units(name="Node exporter: service", units=[Unit(UNIT)])

@@ -1,15 +1,19 @@
 """Every metric of ours that a rule uses is exported: an alert on a misspelt name never fires."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
+from daemons.backup.decide import Backup, Figures, Info, exposition
 from daemons.exporter.decide import Snapshot, UnitState, metrics
+from daemons.restore_test import decide as tests
 from daemons.sequencer.metrics import SequencerMetrics
 from daemons.witness.metrics import WitnessMetrics
 from gateway.metrics import GatewayMetrics
 
+DISK = {"disk_size_bytes": 1, "disk_free_bytes": 1}
 TEMPLATES = Path(__file__).parents[2] / "deploys" / "templates"
 METRIC = re.compile(r"\b(gateway_[a-z_]+)")
 
@@ -23,6 +27,15 @@ def expressions() -> str:
     return "\n".join(found)
 
 
+def jobs() -> str:
+    """What backup jobs and restore tests leave for node_exporter."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    backup = Backup("x", "full", moment, moment, 1, 1, "0/1", "0/2", "0" * 24, error=False)
+    info = Info((backup,), "0" * 24, "ok")
+    figures = Figures(1, info, 1.0, 1.0, job_good=True, checksum_errors=0, **DISK)
+    return exposition(figures) + tests.exposition(tests.Measured(1, 1.0), 1.0)
+
+
 def test_every_gateway_metric_in_a_rule_is_exported() -> None:
     text = GatewayMetrics(["engine"]).text().decode()
     exported = set(re.findall(r"^(gateway_[a-z_]+)", text, re.MULTILINE))
@@ -34,6 +47,7 @@ def test_every_gateway_metric_in_a_rule_is_exported() -> None:
 def test_every_federation_metric_in_a_rule_is_exported() -> None:
     snapshot = Snapshot("1.0.0", 1.0, (UnitState("a.service", True, 1.0, 1),), ())
     exported = {sample.name for metric in metrics(snapshot) for sample in metric.samples}
+    exported |= set(re.findall(r"^(federation_[a-z_]+)", jobs(), re.MULTILINE))
     used = set(re.findall(r"\b(federation_[a-z_]+)", expressions()))
     assert used
     assert used <= exported

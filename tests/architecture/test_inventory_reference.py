@@ -15,12 +15,13 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[network]`": model.Network,
     "`[inference]`": model.Inference,
     "`[ports]`": model.Ports,
+    "`[backup]`": model.Backup,
     "`[nodes.NAME]`": model.Node,
     "`limits`": model.Limits,
     "`ssh`": model.Ssh,
 }
 # Tables of their own in the file, or the name of one.
-ELSEWHERE = {"network", "inference", "ports", "nodes", "name"}
+ELSEWHERE = {"network", "inference", "ports", "backup", "nodes", "name"}
 
 
 def rows(title: str) -> dict[str, str]:

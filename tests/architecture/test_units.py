@@ -25,11 +25,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Rendered]:
 
 
 @pytest.fixture(scope="module")
-def units(files: list[Rendered]) -> dict[str, str]:
-    """Our service units as some node gets them."""
+def units(files: list[Rendered], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Our service units as some node gets them, in the lab or at a site."""
+    site = rendered(tmp_path_factory.mktemp("site"), "federation.toml")
     return {
         Path(file.path).name: file.text
-        for file in files
+        for file in (*site, *files)
         if re.fullmatch(r"/etc/systemd/system/federation-[^/]+\.service", file.path)
     }
 

@@ -47,6 +47,7 @@ ROLES = {
     "operator": "fed_operator",
     "sequencer": "fed_sequencer",
     "sequencer2": "fed_sequencer",
+    "keeper": "fed_backup",
 }
 TEMPLATE = "migrated"
 START_SECONDS = 30
@@ -153,7 +154,7 @@ class Server:
         self.psql(
             "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
             "GRANT CONNECT ON DATABASE federation"
-            " TO fed_gateway, fed_operator, fed_sequencer, fed_metrics"
+            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_metrics"
         )
 
     def empty_database(self) -> None:
@@ -239,10 +240,12 @@ def make(root: Path, more: str = "") -> Server:
     me = pwd.getpwuid(os.geteuid()).pw_name
     local = {"fedledger": "fedledger", "fedmetrics": "fed_metrics"}
     named = {role: [name for name, its in ROLES.items() if its == role] for role in ROLES.values()}
-    ident = access.ident(named["fed_gateway"], local, named["fed_sequencer"])
+    ident = access.ident(named["fed_gateway"], local, named["fed_sequencer"], named["fed_backup"])
     mine = "".join(f"machine {me} {role}\n" for role in ("postgres", "fedledger", "fed_metrics"))
     _put(
-        root / "pg_hba.conf", access.hba([LOOPBACK], [LOOPBACK], local, [LOOPBACK]).encode(), 0o644
+        root / "pg_hba.conf",
+        access.hba([LOOPBACK], [LOOPBACK], local, [LOOPBACK], [LOOPBACK]).encode(),
+        0o644,
     )
     _put(root / "pg_ident.conf", (ident + mine).encode(), 0o644)
     configuration = CONFIGURATION.format(port=server.port, root=root) + more

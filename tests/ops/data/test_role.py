@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deploys.context import NodeContext
+from deploys.pgbackrest import repositories
 from deploys.replication import ETCD, PATRONI
 from deploys.roles.data import DATA, EXPORTER, SINGLE, data, founding, schema
 from deploys.roles.etcd import etcd
@@ -202,7 +203,7 @@ def test_every_commit_is_on_two_nodes_and_leases_fit(cluster: Cluster) -> None:
     assert found["loop_wait"] + 2 * found["retry_timeout"] <= found["ttl"]
 
 
-def test_only_gateways_data_nodes_and_the_operator_may_log_in_from_elsewhere(
+def test_only_gateways_data_nodes_repositories_and_the_operator_may_log_in_from_elsewhere(
     cluster: Cluster,
 ) -> None:
     cluster.deploy()
@@ -210,7 +211,9 @@ def test_only_gateways_data_nodes_and_the_operator_may_log_in_from_elsewhere(
     hba = member.node.text("/etc/federation/postgres/pg_hba.conf")
     gateways = where.federation.with_role(Role.GATEWAY)
     members = where.federation.with_role(Role.DATA)
-    allowed = {*gateways, *members, *where.federation.network.operator_addresses}
+    keepers = repositories(where.federation)
+    operators = where.federation.network.operator_addresses
+    allowed = {*gateways, *members, *keepers, *operators}
     named = set(re.findall(r"^hostssl .* ([0-9.]+)/32 +cert", hba, re.MULTILINE))
     assert named == {str(getattr(who, "address", who)) for who in allowed}
     assert not re.search(r"trust|password|md5|scram", hba)

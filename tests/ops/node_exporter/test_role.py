@@ -28,6 +28,7 @@ def test_a_bare_node_gets_it_and_then_nothing(tmp_path: Path, node: SimulatedNod
         "install prometheus-node-exporter",
         "create /etc/sysusers.d/federation-node-exporter.conf",
         "create user fednode",
+        "create /var/lib/federation/textfile/",
         f"enable {UNIT}",
         f"start {UNIT}",
     ]

@@ -27,10 +27,10 @@ def test_only_gateways_reach_the_engine_and_monitoring_reads_it() -> None:
         assert allowed(LAB, node.address, engine, LAB.ports.vllm) is may
 
 
-def test_only_gateways_data_nodes_and_the_operator_reach_the_database() -> None:
+def test_only_gateways_data_nodes_repositories_and_the_operator_reach_the_database() -> None:
     data = one(LAB, Role.DATA)
     for node in LAB.nodes:
-        may = node.has(Role.GATEWAY) or node.has(Role.DATA)
+        may = any(map(node.has, (Role.GATEWAY, Role.DATA, Role.BACKUP, Role.OFFSITE)))
         assert allowed(LAB, node.address, data, LAB.ports.postgres) is may
     operator = LAB.network.operator_addresses[0]
     assert allowed(LAB, operator, data, LAB.ports.postgres)
@@ -47,14 +47,15 @@ def test_etcd_is_the_data_nodes_alone_but_for_its_health() -> None:
     assert allowed(LAB, operator, data, ports.patroni)
 
 
+KEEPERS = (Role.BACKUP, Role.OFFSITE)
+
+
 def test_a_node_backs_up_only_where_there_is_a_repository() -> None:
     data = one(LAB, Role.DATA)
     alone = LAB.model_copy(
         update={
             "nodes": tuple(
-                node.model_copy(
-                    update={"roles": tuple(r for r in node.roles if r is not Role.BACKUP)}
-                )
+                node.model_copy(update={"roles": tuple(r for r in node.roles if r not in KEEPERS)})
                 for node in LAB.nodes
             )
         }
@@ -119,3 +120,15 @@ def test_every_flow_says_why_and_reaches_only_our_nodes(federation: Federation) 
     for flow in flows(federation):
         assert flow.purpose
         assert set(flow.targets) <= set(federation.nodes)
+
+
+def test_repositories_read_the_databases_and_only_members_reach_repositories() -> None:
+    ports = SITE.ports
+    keepers = [*SITE.with_role(Role.BACKUP), *SITE.with_role(Role.OFFSITE)]
+    assert len(keepers) == 2
+    for source in SITE.nodes:
+        for data in SITE.with_role(Role.DATA):
+            assert allowed(SITE, source.address, data, ports.pgbackrest) is (source in keepers)
+        for keeper in keepers:
+            may = source in keepers or source.has(Role.DATA)
+            assert allowed(SITE, source.address, keeper, ports.pgbackrest_repository) is may

@@ -4,7 +4,9 @@ import pytest
 
 from inventory.load import HERE, load
 from inventory.model import Platform, Role
-from inventory.services import BY_ROLE, CLOCK, EVERYWHERE, SYSTEM, expected, services
+from inventory.services import BACKED_UP, BY_ROLE, CLOCK, EVERYWHERE, SYSTEM, expected, services
+
+REPOSITORIES = (Role.BACKUP, Role.OFFSITE)
 
 
 @pytest.mark.parametrize("file", ["lab.toml", "federation.toml"])
@@ -14,7 +16,10 @@ def test_a_node_has_the_units_of_each_of_its_roles(file: str) -> None:
         assert set(EVERYWHERE) <= set(found)
         assert len(set(found)) == len(found)
         for role, units in BY_ROLE.items():
-            assert (set(units) <= set(found)) == node.has(role), (node.name, role)
+            if role not in REPOSITORIES:
+                assert (set(units) <= set(found)) == node.has(role), (node.name, role)
+        keeps = any(node.has(role) for role in REPOSITORIES)
+        assert ("federation-repository.service" in found) == keeps, node.name
 
 
 def test_a_real_machine_keeps_its_own_time_and_a_labs_cannot() -> None:
@@ -33,4 +38,10 @@ def test_a_mac_has_none() -> None:
 
 
 def test_every_role_with_a_daemon_is_in_the_table() -> None:
-    assert set(Role) - set(BY_ROLE) == {Role.WORKER, Role.OPERATOR, Role.BACKUP, Role.OFFSITE}
+    assert set(Role) - set(BY_ROLE) == {Role.WORKER, Role.OPERATOR}
+
+
+def test_a_database_that_is_backed_up_has_a_server_for_the_repositories() -> None:
+    site = load(HERE / "federation.toml")
+    having = {n.name for n in site.nodes if BACKED_UP in expected(site, n)}
+    assert having == {n.name for n in site.with_role(Role.DATA)} != set()

@@ -1,0 +1,23 @@
+"""What a backup job may end with.
+
+BackupError
+├── CommandFailed    pgBackRest ended with an error, or did not end in time
+├── Corrupt          pgBackRest met a page or a file whose checksum is wrong: it only warns of that
+└── Unreadable       what pgBackRest said is not what it says
+"""
+
+
+class BackupError(Exception):
+    """Base of what this package raises on purpose."""
+
+
+class CommandFailed(BackupError):
+    """pgBackRest failed; the message is its own."""
+
+
+class Corrupt(BackupError):
+    """A checksum is wrong: the backup must not count."""
+
+
+class Unreadable(BackupError):
+    """Output that cannot be understood."""

@@ -1,0 +1,153 @@
+"""daemons/backup/decide.py: which backup is due, which one counts, what Prometheus is told."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from daemons.backup.decide import (
+    Backup,
+    Figures,
+    Info,
+    choose,
+    exposition,
+    judge,
+    judge_verify,
+    parse_info,
+    warnings,
+)
+from daemons.backup.errors import Corrupt, Unreadable
+
+SUNDAY = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+
+
+def backup(label: str, started: datetime, kind: str = "full", *, error: bool = False) -> Backup:
+    stopped = started + timedelta(minutes=5)
+    return Backup(
+        label, kind, started, stopped, 100, 10, "0/1", "0/2", "00000002" + "0" * 16, error
+    )
+
+
+def info(*backups: Backup) -> Info:
+    return Info(backups, "0" * 24, "ok")
+
+
+def test_the_first_one_is_full() -> None:
+    assert choose(info(), SUNDAY, "Sun").kind == "full"
+
+
+def test_a_full_one_with_errors_is_none() -> None:
+    bad = backup("a", SUNDAY - timedelta(days=1), error=True)
+    assert choose(info(bad), SUNDAY + timedelta(days=1), "Sun").kind == "full"
+
+
+@pytest.mark.parametrize(
+    ("days_since_full", "night", "kind"),
+    [
+        (1, SUNDAY, "full"),
+        (7, SUNDAY, "full"),
+        (1, SUNDAY + timedelta(days=1), "diff"),
+        (6, SUNDAY + timedelta(days=6), "diff"),
+        (8, SUNDAY + timedelta(days=1), "full"),
+    ],
+)
+def test_full_on_its_day_or_when_missed(days_since_full: int, night: datetime, kind: str) -> None:
+    full = backup("a", night - timedelta(days=days_since_full))
+    assert choose(info(full), night, "Sun").kind == kind
+
+
+def test_a_second_one_on_the_same_sunday_is_differential() -> None:
+    assert choose(info(backup("a", SUNDAY)), SUNDAY + timedelta(hours=1), "Sun").kind == "diff"
+
+
+def listed(**changes: Any) -> str:
+    item = {
+        "label": "20260301-020000F",
+        "type": "full",
+        "timestamp": {"start": 100, "stop": 200},
+        "info": {"size": 7, "repository": {"size": 3}},
+        "lsn": {"start": "0/1", "stop": "0/2"},
+        "archive": {"start": "000000030000000000000001", "stop": "000000030000000000000002"},
+        "error": False,
+        "prior": None,
+        **changes,
+    }
+    entry = {
+        "name": "federation",
+        "backup": [item],
+        "archive": [{"max": "000000030000000000000009"}],
+        "status": {"message": "ok"},
+    }
+    return json.dumps([entry])
+
+
+def test_what_pgbackrest_lists_is_read() -> None:
+    found = parse_info(listed(), "federation")
+    assert found.newest_wal == "000000030000000000000009"
+    assert found.backups[0].timeline == 3
+    assert not found.backups[0].error
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[{}]", listed()[:-9], listed(lsn=None)])
+def test_what_cannot_be_read_is_said(text: str) -> None:
+    with pytest.raises(Unreadable):
+        parse_info(text, "federation")
+
+
+def test_a_backup_nobody_checked_does_not_count() -> None:
+    text = listed().replace('"error": false, ', "")
+    assert parse_info(text, "federation").newest() is None
+
+
+GOOD = "P00   INFO: new backup label = a\n"
+
+
+def test_a_good_backup_counts() -> None:
+    assert judge(GOOD, info(backup("a", SUNDAY))).label == "a"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-03-01 02:00:01.123 P01   WARN: invalid page checksums found in file base/1/2",
+        "P00   WARN: page checksum validation failed",
+    ],
+)
+def test_any_warning_of_a_checksum_is_a_failure(line: str) -> None:
+    with pytest.raises(Corrupt, match="checksum"):
+        judge(f"{line}\n{GOOD}", info(backup("a", SUNDAY)))
+
+
+def test_an_error_in_the_list_is_a_failure() -> None:
+    with pytest.raises(Corrupt):
+        judge(GOOD, info(backup("a", SUNDAY, error=True)))
+
+
+@pytest.mark.parametrize("output", ["", "new backup label = b"])
+def test_a_backup_that_is_not_listed_does_not_count(output: str) -> None:
+    with pytest.raises(Unreadable):
+        judge(output, info(backup("a", SUNDAY)))
+
+
+def test_other_warnings_are_no_failure() -> None:
+    output = "P00   WARN: a host is away\n" + GOOD
+    assert warnings(output) == ("a host is away",)
+    assert judge(output, info(backup("a", SUNDAY))).label == "a"
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", "status: error\n", "status: ok\n missing: 1, checksum invalid: 0\n",
+     "status: ok\n missing: 0, checksum invalid: 2, size invalid: 0, other: 0\n"],
+)  # fmt: skip
+def test_a_repository_that_is_not_whole_is_said(output: str) -> None:
+    with pytest.raises(Corrupt):
+        judge_verify(output)
+
+
+def test_what_is_unknown_is_not_exported() -> None:
+    text = exposition(Figures(2, None, None, 5.0, False, 1, 100, 10))
+    assert "federation_backup_last_success_seconds" not in text
+    assert "federation_archive_checked_seconds" not in text
+    assert 'federation_backup_job_good{repository="2"} 0' in text
