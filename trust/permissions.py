@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class Scope(StrEnum):
-    """One right. Every path under `/v1` asks for exactly one of them."""
+    """One right. Every path of the gateway asks for one; none asks for the last two yet."""
 
     INFERENCE = "inference"  # chat, completions, embeddings, responses, messages, models
     TOKENIZE = "tokenize"  # what a prompt is as tokens

@@ -319,3 +319,37 @@ World.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestWorld = pytest.mark.usefixtures("_no_waiting")(World.TestCase)
+
+
+def directed(narrow: int, limit: int) -> World:
+    """A world of two gateways in which one limit is narrow."""
+    world = World()
+    key = tuple(limit if place == narrow else WIDE for place in range(5))
+    world.begin(key=key, tenant=None, gateways=2)
+    return world
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_gateway_that_is_cut_off_uses_nothing_after_its_lease() -> None:
+    world = directed(1, 20)
+    world.requests_at_once(asks=[(0, 3)])
+    world.a_line_changes(number=0, cut=True, losing=False)
+    world.time_passes(seconds=90.0)
+    world.one_gateway_takes_all_there_is(number=1, tokens=3)
+    taken = len(world.log)
+    world.requests_at_once(asks=[(0, 3)] * 4)
+    assert taken > 4 and len(world.log) == taken
+    world.no_limit_is_passed()
+    world.teardown()
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_requests_under_way_at_a_gateway_that_is_cut_off_still_count() -> None:
+    world = directed(2, 2)
+    world.requests_at_once(asks=[(0, 1), (0, 1)])
+    world.a_line_changes(number=0, cut=True, losing=False)
+    world.time_passes(seconds=61.0)
+    world.requests_at_once(asks=[(1, 1)] * 3)
+    assert len(world.log) == 2
+    world.no_limit_is_passed()
+    world.teardown()
