@@ -186,7 +186,11 @@ async def ours(database: Server, folder: Path, upstream: int) -> tuple[Contestan
         folder,
         database,
         [{"name": "stub", "url": f"http://127.0.0.1:{upstream}", "max_concurrent": 1024}],
-        {"listen": {"tls": False}, "limits": {"max_connections": 4096}},
+        {
+            "listen": {"tls": False},
+            "limits": {"max_connections": 4096},
+            "spool": {"segment_kib": 16 * 1024, "max_mib": 2048},
+        },
     )
     await gateway.start()
     assert gateway.process is not None
