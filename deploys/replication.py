@@ -17,7 +17,7 @@ Pure. The settings answer these questions:
 
 from typing import Any
 
-from deploys.layout import AUTHORITY, CERTIFICATE, STATE, credential
+from deploys.layout import AUTHORITY, STATE, credential
 from deploys.pgbackrest import archive_command, repositories
 from inventory.model import Federation, Node, Role
 
@@ -106,7 +106,7 @@ def patroni_url(federation: Federation, node: Node) -> str:
 def identity(unit: str) -> dict[str, str]:
     """Certificate, authority and key with which scripts on a node speak as the running `unit`."""
     return {
-        "certificate": CERTIFICATE,
+        "certificate": credential(unit, "node.pem"),
         "authority": AUTHORITY,
         "key": credential(unit, "tls.key"),
     }

@@ -16,7 +16,7 @@ from pyinfra.api import deploy
 from deploys.context import NodeContext, Patroni
 from deploys.errors import DeployError
 from deploys.exporters import WEB, masks, unit_file, web_config, web_path
-from deploys.layout import AUTHORITY, CERTIFICATE, CONFIG, LIBRARY, credential, unit_path
+from deploys.layout import AUTHORITY, CONFIG, LIBRARY, credential, unit_path
 from deploys.operations.database import cluster_sql, database, migrated
 from deploys.operations.environments import PATRONIS, Environment, environment
 from deploys.operations.files import ManagedDirectory, ManagedFile, managed
@@ -184,13 +184,13 @@ def configuration(context: NodeContext) -> list[ManagedFile]:
     ]
 
 
-def settings(context: NodeContext, key: str | None = None) -> str:
+def settings(context: NodeContext, key: str | None = None, certificate: str | None = None) -> str:
     """`postgresql.conf`; tests run it against a throwaway cluster elsewhere."""
     node = context.node
     return render(
         "postgresql.conf",
         version=VERSION,
-        certificate=CERTIFICATE,
+        certificate=certificate or credential(PATRONI, "node.pem"),
         key=key or credential(PATRONI, "tls.key"),
         authority=AUTHORITY,
         shared_buffers_mib=node.limits.postgres_shared_buffers_mib,
@@ -211,7 +211,7 @@ def patroni_settings(context: NodeContext) -> str:
         ports=federation.ports,
         members=[member.address for member in members(federation)],
         callers=[f"{address}/32" for address in federation.network.operator_addresses],
-        certificate=CERTIFICATE,
+        certificate=credential(PATRONI, "node.pem"),
         authority=AUTHORITY,
         key=credential(PATRONI, "tls.key"),
         data=DATA,

@@ -50,7 +50,7 @@ def unit(context: NodeContext) -> ManagedFile:
         data=ETCD_DATA,
         joining=ETCD_JOINING,
         token=f"{context.federation.name}.{context.federation.domain}",
-        certificate=CERTIFICATE,
+        certificate=credential(ETCD, "node.pem"),
         authority=AUTHORITY,
         key=credential(ETCD, "tls.key"),
         heartbeat_ms=HEARTBEAT_MS,

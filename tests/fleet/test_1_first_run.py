@@ -86,8 +86,8 @@ def audited(fleet: Fleet) -> int:
 
 
 def sql(fleet: Fleet, query: str) -> str:
-    """The answer of one query, as the local superuser."""
-    node = fleet.one(Role.DATA)
+    """The answer of one query on the node that leads, as its superuser."""
+    node = fleet.leader()
     return fleet.inside(
         node, "runuser", "-u", "postgres", "--", "psql", "-AtXd", "federation", "-c", query
     ).strip()

@@ -67,6 +67,11 @@ class Fleet:
         """The operator's folders of this fleet."""
         return Home(root=self.base / NAME, cache=self.cache)
 
+    def leader(self) -> Node:
+        """The data node that leads."""
+        status = self.json("ledger", "status", expect=None)
+        return self.federation.node(status["leader"])
+
     def one(self, role: Role, index: int = 0) -> Node:
         """A node that carries `role`."""
         return self.federation.with_role(role)[index]

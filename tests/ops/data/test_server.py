@@ -157,7 +157,7 @@ def _configure(node: Node) -> None:
     where = context(node.root, role=Role.DATA)
     for file in role.configuration(where):
         (node.root / Path(file.path).name).write_bytes(file.data)
-    text = role.settings(where, key=f"{node.root}/tls.key")
+    text = role.settings(where, key=f"{node.root}/tls.key", certificate=f"{node.root}/node.pem")
     text = text.replace("/etc/federation/tls", str(node.root))
     (node.root / "postgresql.conf").write_text(text)
     authority = Authority.create(node.root / "authority", "test authority", NOW)

@@ -1,0 +1,114 @@
+"""The ledger's database on three nodes: one may be lost, and writes go on."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from fedctl.ledger_client import Ledger
+from inventory.model import Node, Role
+from ledger.errors import OutcomeUnknown, Unavailable
+from ledger.event import Event
+from ledger.identifiers import new_id
+from tests.support.fleet import Fleet, wait_for
+
+RESUME_SECONDS = 30
+
+
+def write(fleet: Fleet) -> bool:
+    """Whether one event, never seen before, is acknowledged."""
+    now = datetime.now(UTC)
+    event = Event(new_id(), now, "operator", "test", "test.write", "replication", {})
+    try:
+        Ledger(fleet.federation, fleet.home, lambda: datetime.now(UTC)).record([event])
+    except (Unavailable, OutcomeUnknown):
+        return False
+    return True
+
+
+def resumed(fleet: Fleet, began: float) -> float:
+    """Seconds from `began` until a write is acknowledged again."""
+    wait_for(lambda: write(fleet), RESUME_SECONDS + 5, "a write")
+    return time.monotonic() - began
+
+
+def well(fleet: Fleet) -> None:
+    """Wait until all three data nodes do their part."""
+    wait_for(
+        lambda: fleet.fedctl("ledger", "status", expect=None).returncode == 0, 90, "replication"
+    )
+
+
+def test_three_data_nodes_of_which_one_leads_and_two_count(fleet: Fleet) -> None:
+    status = fleet.json("ledger", "status")
+    members = {member["node"]: member for member in status["members"]}
+    assert set(members) == {node.name for node in fleet.federation.with_role(Role.DATA)}
+    assert status["standbys_a_commit_waits_for"] == 1
+    assert status["problems"] == []
+    assert sum(member["synchronous"] for member in members.values()) == 2
+
+
+def test_the_superuser_cannot_log_in_over_the_network(fleet: Fleet) -> None:
+    leader = fleet.leader()
+    for node in fleet.federation.with_role(Role.DATA):
+        port = fleet.federation.ports.postgres
+        script = f"runuser -u postgres -- psql -X -h {leader.address} -p {port} -c 'SELECT 1'"
+        assert "(1 row)" not in fleet.shell(node, script + " 2>&1", expect=None)
+
+
+def test_a_switchover_loses_nothing_and_takes_seconds(fleet: Fleet) -> None:
+    leader = fleet.leader()
+    done = fleet.json("ledger", "switchover", "--yes")
+    assert done["from"] == leader.name and done["leader"] == done["to"] != leader.name
+    assert done["seconds"] < RESUME_SECONDS
+    assert write(fleet)
+    well(fleet)
+    fleet.fedctl("plan", expect=0)
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [
+        "kill -9 $(head -1 /var/lib/postgresql/15/federation/postmaster.pid)",
+        "kill -9 $(systemctl show -P MainPID federation-patroni)",
+    ],
+    ids=["PostgreSQL", "Patroni"],
+)
+def test_writes_resume_after_a_leaders_process_is_killed(fleet: Fleet, strike: str) -> None:
+    fleet.shell(fleet.leader(), strike)
+    assert resumed(fleet, time.monotonic()) < RESUME_SECONDS
+    well(fleet)
+
+
+def test_writes_resume_after_the_leaders_power_is_cut(restored: Fleet) -> None:
+    leader = restored.leader()
+    restored.fedctl("lab", "kill", leader.name, "--yes")
+    took = resumed(restored, time.monotonic())
+    assert took < RESUME_SECONDS
+    assert restored.leader() != leader
+    restored.fedctl("lab", "boot", leader.name)
+    well(restored)
+    assert leads_nowhere_else(restored, restored.leader())
+
+
+def leads_nowhere_else(fleet: Fleet, leader: Node) -> bool:
+    """Whether no other data node takes writes."""
+    query = "runuser -u postgres -- psql -AtXc 'SELECT pg_is_in_recovery()'"
+    others = [n for n in fleet.federation.with_role(Role.DATA) if n != leader]
+    return all(fleet.shell(node, query).strip() == "t" for node in others)
+
+
+def test_a_hung_patroni_does_not_lead_on(restored: Fleet) -> None:
+    """systemd is its watchdog: it and its PostgreSQL are killed before another may lead."""
+    leader = restored.leader()
+    began = time.monotonic()
+    restored.shell(leader, "kill -STOP $(systemctl show -P MainPID federation-patroni)")
+    wait_for(
+        lambda: (
+            restored.shell(leader, "systemctl show -P NRestarts federation-patroni").strip() != "0"
+        ),
+        20,
+        "the watchdog",
+    )
+    assert time.monotonic() - began < 20
+    well(restored)
