@@ -139,6 +139,8 @@ def successor(state: State, now_seconds: float) -> State:
     if state.revoked:
         raise ValueError("a revoked key has no successor")
     now, parameters = _time(now_seconds), state.parameters
+    # What was noted under a wrong clock is brought to now first, as it will be in the successor.
+    state = settle(state, now)
     half = strength(state, now) / 2
     fresh = replace(
         issued(now, frozenset(state.scopes), parameters), misuses=state.misuses, tier=state.tier

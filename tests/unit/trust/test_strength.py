@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretBytes
 
@@ -370,11 +370,14 @@ def test_a_revoked_key_never_works_again_in_any_interleaving(
 
 
 @given(uses, st.floats(NOW, NOW + 200 * DAY_SECONDS))
+@example(
+    [(NOW - 1_022_400.0, Misuse.FORBIDDEN_MODEL), (NOW + 10_800.0, Misuse.FORBIDDEN_MODEL)], NOW
+)
 @few
 def test_a_successor_inherits_at_most_half_and_every_misuse(
     events: list[tuple[float, Any]], when: float
 ) -> None:
-    state = after(NEW, events)
+    state = strength.settle(after(NEW, events), when)
     young, had = strength.successor(state, when), strength.strength(state, when)
     assert strength.strength(young, when) <= max(1.0, had / 2 + 1e-9)
     assert young.misuses == strength.settle(state, when).misuses
