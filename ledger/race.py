@@ -13,6 +13,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 HEAD_START_SECONDS = 0.3
+# When some have refused, the silent ones are not worth their timeout: a standby that refused may be
+# the next primary meanwhile, and is to be asked again.
+SILENT_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -40,7 +43,7 @@ async def first(
     """What the first attempt to succeed returns; the others are cancelled, or discarded.
 
     Attempt n + 1 begins when attempt n has failed or its head start is over. Raises
-    OperationalError with everybody's reason when all have failed.
+    OperationalError with everybody's reason when all have failed, or the rest stay silent.
     """
     waiting = list(attempts)
     running: list[asyncio.Task[T]] = []
@@ -51,9 +54,12 @@ async def first(
                 running.append(asyncio.ensure_future(_run(waiting.pop(0))))
             done, _ = await asyncio.wait(
                 running,
-                timeout=head_start_seconds if waiting else None,
+                timeout=head_start_seconds if waiting else SILENT_SECONDS if reasons else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            if not done and not waiting and reasons:
+                reasons.append("the others do not answer")
+                break
             for task in [task for task in running if task in done]:
                 running.remove(task)
                 error = task.exception()

@@ -57,6 +57,12 @@ async def test_one_that_is_slow_is_still_waited_for() -> None:
     assert await begin([after(0.1, "a"), after(0.05, "no")], 0.01) == "a"
 
 
+async def test_silence_is_not_waited_for_when_others_have_refused() -> None:
+    async with asyncio.timeout(2.0):
+        with pytest.raises(psycopg.OperationalError, match="no: read only; the others do not"):
+            await begin([after(60, "gone"), after(0, "no: read only")], 0.01)
+
+
 async def test_all_reasons_are_told() -> None:
     with pytest.raises(psycopg.OperationalError, match="no: off; no: read only"):
         await begin([after(0, "no: off"), after(0, "no: read only")])
