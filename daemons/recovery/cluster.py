@@ -138,9 +138,14 @@ class Cluster:
             process.wait()
 
     def settle(self) -> None:
-        """Take the recovery's settings out of the cluster's own file, after a promotion."""
+        """Take the recovery's settings out of the cluster's own file, after a promotion.
+
+        pgBackRest, told to preserve it, restores none where there is none; the server wants one.
+        """
         path = self.data / "postgresql.auto.conf"
-        path.write_text(without_recovery(path.read_text()))
+        present = path.read_text() if path.exists() else ""
+        path.write_text(without_recovery(present))
+        path.chmod(0o600)
         with path.open() as file:
             os.fsync(file.fileno())
 
