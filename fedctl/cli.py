@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
+    "usage": "usage:usage",
     "ledger": "ledger:ledger",
     "backup": "backup:backup",
     "certs": "certs:certs",

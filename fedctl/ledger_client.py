@@ -14,7 +14,7 @@ from typing import TypeVar
 from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import keys, limits, quotas, tenants
+from ledger import keys, limits, quotas, tenants, usage
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Unavailable
@@ -97,6 +97,14 @@ class Ledger:
     def used(self, subject: str) -> tuple[Use, ...]:
         """What is used of each limit now."""
         return self._with(lambda connection: quotas.used(connection, subject))
+
+    def usage(
+        self, tenant: str | None, key_id: str | None, since: datetime
+    ) -> tuple[usage.Usage, ...]:
+        """Requests and tokens since then, by tenant, key and model."""
+        return self._with(
+            lambda connection: usage.usage(connection, tenant=tenant, key=key_id, since=since)
+        )
 
     def record(self, wanted: Sequence[Event]) -> None:
         """Append events; those that are there already stay as they are."""

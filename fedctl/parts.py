@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ledger.limits import Limits
     from ledger.quotas import Use
     from ledger.tenants import TenantRecord
+    from ledger.usage import Usage
     from trust.apikeys import ApiKey
 
 
@@ -60,6 +61,12 @@ class LedgerAccess(Protocol):
 
     def used(self, subject: str) -> "tuple[Use, ...]":
         """What is used of each limit now."""
+
+    def usage(
+        self, tenant: str | None, key_id: str | None, since: datetime
+    ) -> "tuple[Usage, ...]":
+        """Requests and tokens since then, by tenant, key and model."""
+        ...
 
     def revoke(self, key_id: str, reason: str, actor: str) -> "KeyRecord":
         """Revoke a key for good."""

@@ -2,9 +2,9 @@
 
 What its unit must allow: reading its config, `/etc/federation/tls/{node,ca}.pem`, and credentials
 `tls.key` and `key-pepper`; TCP out to the ledger and the engines, in on two ports; `AF_UNIX` for
-NOTIFY_SOCKET. It writes no file, needs no JIT (MemoryDenyWriteExecute holds), no device and no
-system call beyond @system-service. Type=notify, WatchdogSec; TimeoutStopSec of at least
-`drain_seconds` + 15.
+NOTIFY_SOCKET. It writes to the folder of its spool and starts one process, the shipper; it needs no
+JIT (MemoryDenyWriteExecute holds), no device and no system call beyond @system-service.
+Type=notify, WatchdogSec; TimeoutStopSec of at least `drain_seconds` + 15.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from gateway.errors import SpoolTaken
 from gateway.server import Material, serve
 from gateway.settings import GatewaySettings
 from inventory.config import ConfigError, resolve
@@ -24,11 +25,16 @@ from trust.apikeys import Pepper
 from trust.errors import TrustError
 
 DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
+# The spool's thread must not wait 5 ms (the default) for a busy event loop: two would be a commit.
+SWITCH_SECONDS = 0.001
 CONFIG_STATUS = 78  # EX_CONFIG
+TAKEN_STATUS = 75  # EX_TEMPFAIL: it may be free soon
 
 
 def main() -> int:
-    """Read the settings and serve; 0 after a drained stop, 78 for a configuration that is wrong."""
+    """Read the settings and serve; 0 after a drained stop, 78 for a configuration that is wrong,
+    75 for a spool that another process has.
+    """
     parser = argparse.ArgumentParser(
         prog="gateway", description="The federation's HTTP front door."
     )
@@ -36,7 +42,7 @@ def main() -> int:
     config: Path = parser.parse_args().config
     try:
         settings = GatewaySettings.read(config)
-        material = _material(settings)
+        material = _material(settings, config)
     except (ConfigError, TrustError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)  # noqa: T201
         return CONFIG_STATUS
@@ -45,18 +51,24 @@ def main() -> int:
         journal="JOURNAL_STREAM" in os.environ,
         quiet=("asyncio", "psycopg.pool"),
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
     reread = partial(GatewaySettings.read, config)
-    uvloop.run(serve(settings, material, Notifier(os.environ), reread))
+    try:
+        uvloop.run(serve(settings, material, Notifier(os.environ), reread))
+    except SpoolTaken as error:
+        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201
+        return TAKEN_STATUS
     return 0
 
 
-def _material(settings: GatewaySettings) -> Material:
+def _material(settings: GatewaySettings, config: Path) -> Material:
     pepper = resolve(settings.keys.pepper_path, os.environ).read_text()
     return Material(
         certificate=resolve(settings.tls.certificate_path, os.environ),
         key=resolve(settings.tls.key_path, os.environ),
         authority=resolve(settings.tls.ca_path, os.environ),
         pepper=Pepper.parse(pepper),
+        config=config,
     )
 
 

@@ -15,7 +15,8 @@ GatewayError
 │   ├── Limited                 429  a limit of the key or its tenant; it cost nothing
 │   ├── Stopping                503  cut short by this gateway's end
 │   ├── LimitsAway              503  what is left of a limit cannot be asked now
-│   ├── LedgerAway              503  keys or the audit cannot be had now
+│   ├── LedgerAway              503  keys cannot be checked now
+│   ├── AuditAway               503  the request could not be recorded, or not its end
 │   └── UpstreamError                what an engine did wrong
 │       ├── UpstreamRefused     4xx  the engine's own refusal, passed on
 │       ├── UpstreamFailed      502  dead, broken off, or an answer that is none
@@ -23,7 +24,11 @@ GatewayError
 │       ├── QueueFull           429  every engine is busy, and so is the queue
 │       ├── NotOffered          404  the engine has no such path
 │       └── UpstreamTimeout     504
-└── ClientGone                  nobody is left to tell
+├── ClientGone                  nobody is left to tell
+└── SpoolError                  the local record of requests
+    ├── SpoolTaken              another process has the folder
+    ├── SpoolFull               no room for one more request and its end
+    └── SpoolFailed             the disk did not take the write
 """
 
 from collections.abc import Mapping
@@ -216,6 +221,16 @@ class LedgerAway(Refused):
         super().__init__("The service cannot check keys at the moment. Try again.")
 
 
+class AuditAway(Refused):
+    """The local record takes nothing now: what cannot be recorded is not relayed."""
+
+    status, code = 503, "audit_unavailable"
+    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__("The request cannot be recorded now. Try again.")
+
+
 class Stopping(Refused):
     """The drain's time is over and this request was not."""
 
@@ -234,3 +249,19 @@ class InternalError(Refused):
 
     def __init__(self) -> None:
         super().__init__("The gateway made a mistake. It has been logged.")
+
+
+class SpoolError(GatewayError):
+    """Base of what goes wrong with the local record of requests."""
+
+
+class SpoolTaken(SpoolError):
+    """Another process writes to this folder."""
+
+
+class SpoolFull(SpoolError):
+    """There is no room for one more request and its end."""
+
+
+class SpoolFailed(SpoolError):
+    """A write did not become durable."""

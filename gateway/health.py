@@ -1,4 +1,4 @@
-"""Whether this gateway can serve: the ledger, the engines, and whether it is going away.
+"""Whether this gateway can serve: the record, the engines, and whether it is going away.
 
 Two loops keep looking, apart from each other, so that a hung engine does not hide a dead ledger.
 """
@@ -7,9 +7,9 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.audit import LedgerAudit
 from gateway.ledger_client import WatchedLedger
 from gateway.metrics import GatewayMetrics
+from gateway.spool.audit import SpoolAudit
 from gateway.upstreams import Upstreams
 from ledger.errors import LedgerError
 
@@ -20,7 +20,7 @@ class Health:
 
     ledger: WatchedLedger
     upstreams: Upstreams
-    audit: LedgerAudit
+    audit: SpoolAudit
     metrics: GatewayMetrics
     interval_seconds: float
     draining: bool = False
@@ -29,14 +29,24 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether a completion asked for now would have a chance."""
-        return not self.draining and self.ledger.up and self.upstreams.any_up
+        """Whether a completion asked for now would have a chance.
+
+        The ledger need not be there: keys that are known go on working, and the record is local.
+        Only a gateway that has never seen it knows no key at all.
+        """
+        return (
+            not self.draining
+            and (self.ledger.up or self.ledger.seen)
+            and self.upstreams.any_up
+            and self.audit.takes_requests
+        )
 
     def components(self) -> dict[str, dict[str, object]]:
         """Each part's state by name; no addresses."""
         engines = {e.config.name: "up" if e.up else "down" for e in self.upstreams.engines}
         return {
             "ledger": {"status": "up" if self.ledger.up else "down"},
+            "spool": {"status": "up" if self.audit.takes_requests else "full"},
             "upstreams": {"status": "up" if self.upstreams.any_up else "down", "engines": engines},
         }
 
@@ -78,7 +88,6 @@ class Health:
         # A failure is the ledger's new state, and noted there.
         with suppress(LedgerError):
             await self.ledger.ping()
-            await self.audit.flush()
 
     async def _watch_upstreams(self) -> None:
         while True:

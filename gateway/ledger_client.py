@@ -9,14 +9,12 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
-from uuid import UUID
 
 from gateway.metrics import GatewayMetrics
-from ledger import keys, requests
+from ledger import keys
 from ledger.connect import Connection, Pool, borrow, ping
 from ledger.errors import OutcomeUnknown, Unavailable
 from ledger.keys import Verifier
-from ledger.requests import RequestIntent, RequestOutcome
 
 logger = logging.getLogger("gateway.ledger")
 
@@ -28,14 +26,6 @@ class Ledger(Protocol):
 
     async def find(self, key_id: str) -> Verifier | None:
         """What recognises the key with this id, or None."""
-        ...
-
-    async def open_request(self, intent: RequestIntent) -> None:
-        """Write an intent; the same one again is no error."""
-        ...
-
-    async def complete_request(self, request_id: UUID, outcome: RequestOutcome) -> None:
-        """Write an outcome; the same one again is no error."""
         ...
 
     async def ping(self) -> None:
@@ -62,16 +52,6 @@ class PooledLedger:
         async with self._connection() as connection:
             return await keys.find(connection, key_id)
 
-    async def open_request(self, intent: RequestIntent) -> None:
-        """See Ledger."""
-        async with self._connection() as connection:
-            await requests.open_request(connection, intent)
-
-    async def complete_request(self, request_id: UUID, outcome: RequestOutcome) -> None:
-        """See Ledger."""
-        async with self._connection() as connection:
-            await requests.complete_request(connection, request_id, outcome)
-
     async def ping(self) -> None:
         """See Ledger."""
         async with self._connection() as connection:
@@ -79,24 +59,16 @@ class PooledLedger:
 
 
 class WatchedLedger:
-    """A ledger that remembers whether it was there; `suspect` is set when it just went away."""
+    """A ledger that remembers whether it was there, and ever was; `suspect`: it just went away."""
 
     def __init__(self, ledger: Ledger, metrics: GatewayMetrics) -> None:
         self._ledger, self._metrics = ledger, metrics
-        self.up = False
+        self.up = self.seen = False
         self.suspect = asyncio.Event()
 
     async def find(self, key_id: str) -> Verifier | None:
         """See Ledger."""
         return await self._ask(lambda: self._ledger.find(key_id))
-
-    async def open_request(self, intent: RequestIntent) -> None:
-        """See Ledger."""
-        await self._ask(lambda: self._ledger.open_request(intent))
-
-    async def complete_request(self, request_id: UUID, outcome: RequestOutcome) -> None:
-        """See Ledger."""
-        await self._ask(lambda: self._ledger.complete_request(request_id, outcome))
 
     async def ping(self) -> None:
         """See Ledger; this one is sent also while the ledger is away."""
@@ -119,4 +91,5 @@ class WatchedLedger:
             level = logging.INFO if up else logging.WARNING
             logger.log(level, "ledger up" if up else "ledger down", extra={"why": why})
         self.up = up
+        self.seen = self.seen or up
         self._metrics.component_up.labels("ledger").set(up)

@@ -45,11 +45,12 @@ UPSTREAM_REASONS = (
     "timeout",
     "too_large",
 )
-COMPONENTS = ("ledger", "listener", "upstreams")
+COMPONENTS = ("ledger", "listener", "upstreams", "spool")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 FAST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
+COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -112,13 +113,13 @@ class GatewayMetrics:
         )
         self.audit_failures = Counter(
             "gateway_audit_failures",
-            "Audit writes that failed after retries.",
+            "Records the spool did not take.",
             ("step",),
             registry=registry,
         )
         self.audit_deferred = Gauge(
             "gateway_audit_deferred",
-            "Outcomes that wait for the ledger to come back.",
+            "Outcomes that wait in memory for the disk.",
             registry=registry,
         )
         self.limited = Counter(
@@ -139,6 +140,56 @@ class GatewayMetrics:
             "gateway_keyring_age_seconds",
             "How long ago the list of changed keys was read (1e9: never).",
             registry=registry,
+        )
+        self.spool_unshipped = Gauge(
+            "gateway_spool_unshipped_records",
+            "Records that are not in the ledger yet.",
+            registry=registry,
+        )
+        self.spool_age = Gauge(
+            "gateway_spool_age_seconds", "Age of the oldest of them.", registry=registry
+        )
+        self.spool_bytes = Gauge(
+            "gateway_spool_bytes", "Disk the spool has allocated.", registry=registry
+        )
+        self.spool_bound = Gauge(
+            "gateway_spool_max_bytes",
+            "The most it may allocate; beyond it, requests are refused.",
+            registry=registry,
+        )
+        self.spool_takes_requests = Gauge(
+            "gateway_spool_takes_requests",
+            "Whether there is room for one more request and its end.",
+            registry=registry,
+        )
+        self.spool_lost = Gauge(
+            "gateway_spool_lost_requests",
+            "Requests whose gateway died before their end, so far.",
+            registry=registry,
+        )
+        self.spool_damaged = Gauge(
+            "gateway_spool_damaged",
+            "Places in the spool that were found damaged, so far.",
+            registry=registry,
+        )
+        self.spool_set_aside = Gauge(
+            "gateway_spool_set_aside_records",
+            "Records the ledger refused, kept in files.",
+            registry=registry,
+        )
+        self.spool_shipper_starts = Gauge(
+            "gateway_spool_shipper_starts",
+            "How often the shipper was started in this run.",
+            registry=registry,
+        )
+        self.spool_commits = Histogram(
+            "gateway_spool_commit_seconds",
+            "One commit of the spool: write and sync.",
+            buckets=COMMIT_SECONDS,
+            registry=registry,
+        )
+        self.spool_records = Counter(
+            "gateway_spool_records", "Records made durable.", registry=registry
         )
         self.component_up = Gauge(
             "gateway_component_up",
@@ -216,12 +267,17 @@ class GatewayMetrics:
                 self.auth_failures.labels(failure, source)
         for outcome in OUTCOMES:
             self.outcomes.labels(outcome)
-        for step in ("intent", "outcome"):
+        for step in ("run", "intent", "outcome"):
             self.audit_failures.labels(step)
         for limit in LIMITS:
             self.limited.labels(limit)
         for component in COMPONENTS:
             self.component_up.labels(component)
+
+    def spool_committed(self, seconds: float, records: int) -> None:
+        """Count a commit."""
+        self.spool_commits.observe(seconds)
+        self.spool_records.inc(records)
 
     def text(self) -> bytes:
         """The exposition, in Prometheus's text format."""

@@ -19,8 +19,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from gateway.app import Gateway
-from gateway.audit import LedgerAudit
 from gateway.auth import KeyringGate
+from gateway.connecting import ledger_settings
 from gateway.control import control_app
 from gateway.errors import Refused
 from gateway.front import BACKLOG, Front, Handler
@@ -29,6 +29,7 @@ from gateway.ledger_client import PooledLedger, WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.metrics_app import MetricsApp
 from gateway.people import People
+from gateway.recording import Recording
 from gateway.relay import Relay
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
@@ -36,7 +37,6 @@ from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from inventory.config import ConfigError
 from inventory.notify import Notifier
-from ledger.connect import Settings as LedgerSettings
 from ledger.connect import pool
 from ledger.identifiers import new_id
 from trust.apikeys import Pepper
@@ -50,12 +50,15 @@ BACK_DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Material:
-    """What the gateway proves and checks with; paths are resolved, the pepper is read."""
+    """What the gateway proves and checks with; paths are resolved, the pepper is read. `config` is
+    the settings' file, for the shipper.
+    """
 
     certificate: Path
     key: Path
     authority: Path
     pepper: Pepper
+    config: Path
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,18 @@ def utc_now() -> datetime:
 async def assembled(settings: GatewaySettings, material: Material) -> AsyncIterator[Parts]:
     """All parts, connected to the ledger and the engines; closed in the right order afterwards."""
     metrics = GatewayMetrics(upstream.name for upstream in settings.upstreams)
+    reach = ledger_settings(
+        settings, material.certificate, material.key, material.authority, f"gateway@{settings.node}"
+    )
     connections = pool(
-        ledger_settings(settings, material),
+        reach,
         minimum=settings.ledger.pool_min_connections,
         maximum=settings.ledger.pool_max_connections,
         wait_seconds=settings.ledger.acquire_timeout_seconds,
     )
     step = settings.ledger.acquire_timeout_seconds + settings.ledger.statement_timeout_seconds
     ledger = WatchedLedger(PooledLedger(connections, step), metrics)
-    audit = LedgerAudit(ledger, metrics, utc_now)
+    recording = Recording.open(settings, material.config, metrics, utc_now)
     context = client_context(material.authority, material.certificate, material.key)
     transport = Transport(context, settings.timeouts, settings.limits)
     upstreams = Upstreams(
@@ -99,10 +105,10 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         metrics,
         settings.timeouts.upstream_health_seconds,
     )
-    health = Health(ledger, upstreams, audit, metrics, settings.health_interval_seconds)
+    health = Health(ledger, upstreams, recording.audit, metrics, settings.health_interval_seconds)
     people = People.open(
         settings,
-        ledger_settings(settings, material),
+        reach,
         connections,
         ledger,
         metrics,
@@ -112,7 +118,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         settings.node,
         transport,
         upstreams,
-        audit,
+        recording.audit,
         people.limiter,
         metrics,
         settings.timeouts,
@@ -126,6 +132,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.
     await connections.open(wait=False)
     try:
+        await recording.start()
         await people.start()
         await health.start()
         yield Parts(app, metrics, health, relay, upstreams, transport, context)
@@ -134,25 +141,8 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         await health.stop()
         await transport.close()
         log.flush()
+        await recording.stop()
         await connections.close(timeout=5)
-
-
-def ledger_settings(settings: GatewaySettings, material: Material) -> LedgerSettings:
-    """How the pool connects: with the node's certificate, which is who we are there."""
-    ledger = settings.ledger
-    return LedgerSettings(
-        hosts=ledger.hosts,
-        addresses=tuple(str(address) for address in ledger.addresses),
-        port=ledger.port,
-        dbname=ledger.database,
-        user=ledger.user,
-        sslcert=material.certificate,
-        sslkey=material.key,
-        sslrootcert=material.authority,
-        connect_timeout_seconds=min(60.0, ledger.connect_timeout_seconds),
-        statement_timeout_seconds=min(3600.0, ledger.statement_timeout_seconds),
-        application_name=f"gateway@{settings.node}",
-    )
 
 
 Reread = Callable[[], GatewaySettings]

@@ -84,6 +84,20 @@ class Quotas(Section):
     worker: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
+class Spool(Section):
+    """The local record of requests, on its way to the ledger."""
+
+    path: ConfigPath = Path("/var/lib/federation/gateway/spool")
+    segment_kib: Annotated[int, Field(ge=64, le=1 << 20)] = 16 * 1024
+    max_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 2048
+
+    @model_validator(mode="after")
+    def _some_segments_fit(self) -> Self:
+        if self.max_mib * 1024 < 3 * self.segment_kib:
+            raise ValueError("max_mib must hold three segments")
+        return self
+
+
 class Ledger(Section):
     """The Postgres servers, of which one takes writes. Certificates are those of `[tls]`.
 
@@ -185,6 +199,7 @@ class GatewaySettings(Settings):
     keys: Keys = Keys()
     quotas: Quotas = Quotas()
     ledger: Ledger
+    spool: Spool = Spool()
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     aliases: dict[ModelName, ModelName] = Field(default_factory=dict)
     routing: Routing = Routing()

@@ -72,28 +72,36 @@ WHERE id = %(id)s AND revoked_at IS NULL
 SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at, tenant, roles
 FROM ledger.api_keys WHERE id = %(id)s
 
--- name: request_open
--- Write the intent of one request.
-SELECT ledger.open_request(%(id)s, %(key_id)s, %(node)s, %(model)s, %(stream)s, %(started_at)s)
-    AS new
-
--- name: request_complete
--- Write how it ended.
-SELECT ledger.complete_request(%(id)s, %(outcome)s, %(completed_at)s, %(status)s::smallint,
-    %(prompt_tokens)s::integer, %(completion_tokens)s::integer, %(first_byte_ms)s::integer,
-    %(duration_ms)s::integer) AS new
+-- name: requests_ship
+-- Append events of the audit, and keep the rows they make.
+SELECT ledger.ship_requests(%(bodies)s) AS new
 
 -- name: request_show
 -- One audit row.
 SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, status, prompt_tokens,
-       completion_tokens, first_byte_ms, duration_ms
+       completion_tokens, first_byte_ms, duration_ms, tenant, route, upstream
 FROM ledger.requests WHERE id = %(id)s
 
 -- name: request_list
 -- The latest audit rows, newest first.
 SELECT id, key_id, node, model, stream, started_at, completed_at, outcome, status, prompt_tokens,
-       completion_tokens, first_byte_ms, duration_ms
+       completion_tokens, first_byte_ms, duration_ms, tenant, route, upstream
 FROM ledger.requests ORDER BY started_at DESC, id DESC LIMIT %(limit)s
+
+-- name: usage_report
+-- Requests, failures and tokens since a time, by tenant, key and model; null: no such condition.
+SELECT r.tenant, r.key_id, k.name AS key_name, r.model, count(*) AS requests,
+       count(*) FILTER (WHERE r.outcome = 'answered') AS answered,
+       count(*) FILTER (WHERE r.outcome IS NULL) AS open,
+       coalesce(sum(r.prompt_tokens), 0)::bigint AS prompt_tokens,
+       coalesce(sum(r.completion_tokens), 0)::bigint AS completion_tokens,
+       max(r.started_at) AS last_at
+FROM ledger.requests AS r LEFT JOIN ledger.api_keys AS k ON k.id = r.key_id
+WHERE (%(since)s::timestamptz IS NULL OR r.started_at >= %(since)s)
+  AND (%(tenant)s::text IS NULL OR r.tenant = %(tenant)s)
+  AND (%(key)s::text IS NULL OR r.key_id = %(key)s)
+GROUP BY r.tenant, r.key_id, k.name, r.model
+ORDER BY r.tenant, r.key_id, r.model
 
 -- name: events_append
 -- Add events by their bytes, sent as bytes (b) and not as text; how many are new.

@@ -1,10 +1,11 @@
-"""The audit: one row a request, its intent before it is relayed, its outcome once afterwards.
+"""The audit: one row a request, made from its two events in the log.
 
-No prompt and no answer is ever written here. Both writes may be repeated with the same values:
-after OutcomeUnknown, send the same thing again.
+No prompt and no answer is ever written here. Events may be sent again: after OutcomeUnknown, send
+the same bytes.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -35,6 +36,8 @@ class RequestIntent:
     model: str
     stream: bool
     started_at: datetime
+    tenant: str = "default"
+    route: str = "chat_completions"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class RequestOutcome:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     first_byte_ms: int | None = None
+    upstream: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,29 +64,19 @@ class RequestRecord:
     outcome: RequestOutcome | None
 
 
-async def open_request(connection: Connection, intent: RequestIntent) -> bool:
-    """Write the intent; False when exactly this one was there already.
+async def ship(connection: Connection, bodies: Sequence[bytes]) -> int:
+    """Append events of the audit to the log and keep the rows of requests they begin or end, in one
+    transaction; how many were new. The same ones again change nothing.
 
-    Raises Conflict when the id was used for another request, Rejected for an unknown key.
+    Raises Conflict when an id was used for other content, Rejected for what is no event of a
+    request; then nothing of the call is stored.
     """
     with translated(writing=True):
-        cursor = await connection.execute(QUERIES["request_open"], asdict(intent))
+        cursor = await connection.execute(
+            QUERIES["requests_ship"], {"bodies": list(bodies)}, binary=True
+        )
         row = await cursor.fetchone()
-    return bool(row and row["new"])
-
-
-async def complete_request(
-    connection: Connection, request_id: UUID, outcome: RequestOutcome
-) -> bool:
-    """Write how a request ended; False when it was completed in exactly this way before.
-
-    Raises Conflict when it ended differently, Rejected when it was never opened.
-    """
-    values = {**asdict(outcome), "id": request_id, "outcome": outcome.outcome.value}
-    with translated(writing=True):
-        cursor = await connection.execute(QUERIES["request_complete"], values)
-        row = await cursor.fetchone()
-    return bool(row and row["new"])
+    return int(row["new"]) if row else 0
 
 
 async def find_request(connection: Connection, request_id: UUID) -> RequestRecord | None:

@@ -5,6 +5,7 @@ logs is kept, so that tests can look for what must not be in there.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gateway.spool import shipped
+from gateway.spool.mark import Mark
 from ledger import keys
 from ledger.connect import connect
 from tests.support.postgres import Server
@@ -30,6 +34,7 @@ from trust.tls import client_context
 
 START_SECONDS = 30
 ROOT = Path(__file__).parents[2]
+_NUMBERS = count()
 
 
 @dataclass
@@ -48,6 +53,12 @@ class Gateway:
     notify: socket.socket | None = None
     _reading: asyncio.Task[None] | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _number: int = field(default_factory=lambda: next(_NUMBERS))
+
+    @property
+    def spool(self) -> Path:
+        """Its spool: its own, and the same one when it is started again."""
+        return self.folder / f"spool-{self._number}"
 
     @property
     def url(self) -> str:
@@ -97,6 +108,10 @@ class Gateway:
         if not self.port:
             raise RuntimeError("the gateway did not start:\n" + "\n".join(self.lines))
 
+    async def until_shipped(self, seconds: float = 20) -> None:
+        """Wait until everything that is durable in its spool is in the ledger."""
+        await until_shipped(self.spool, seconds)
+
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; the exit status."""
         if self.process is None or self._reading is None:
@@ -141,6 +156,7 @@ class Gateway:
                 "port": self.database.port,
                 "acquire_timeout_seconds": 2.0,
             },
+            "spool": {"path": str(self.spool), "segment_kib": 256, "max_mib": 64},
             "timeouts": {},
             "routing": {},
             "aliases": {},
@@ -161,6 +177,30 @@ class Gateway:
                 self.port, self.metrics_port = told["port"], told["metrics_port"]
                 self._ready.set()
         self._ready.set()
+
+
+async def until_shipped(spool: Path, seconds: float = 20) -> None:
+    """Wait until everything that is durable in this spool by now is in the ledger."""
+    if not (spool / "mark").exists():
+        return
+    mark = Mark(spool, write=False)
+    wanted = mark.get().sequence
+    mark.close()
+    async with asyncio.timeout(seconds):
+        while shipped.load(spool).at.sequence < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def spools_in_use(folder: Path) -> list[Path]:
+    """The spools below `folder` that a gateway has now."""
+    found = []
+    for spool in folder.glob("spool-*"):
+        with (spool / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(spool)
+    return found
 
 
 def write_node_files(folder: Path, database: Server, name: str) -> None:

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from ledger.connect import connect
 from ledger.requests import RequestRecord, latest_requests
-from tests.support.gateway import Gateway, write_node_files
+from tests.support.gateway import Gateway, spools_in_use, until_shipped, write_node_files
 from tests.support.postgres import Server, postgres  # noqa: F401
 from tests.support.upstream import Engine
 from trust.tls import server_context
@@ -115,10 +115,14 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def rows(ledger: Server) -> Rows:
-    """The audit since this test began, newest first, as the operator reads it."""
+async def rows(ledger: Server, folder: Path) -> Rows:
+    """The audit since this test began, newest first, as the operator reads it; what the gateways
+    have written by now is waited for.
+    """
 
     async def everything() -> tuple[RequestRecord, ...]:
+        for spool in spools_in_use(folder):
+            await until_shipped(spool)
         connection = await connect(ledger.settings("operator"))
         async with connection:
             return await latest_requests(connection)

@@ -21,11 +21,11 @@ from ledger.requests import (
     Outcome,
     RequestIntent,
     RequestOutcome,
-    complete_request,
-    open_request,
+    ship,
 )
 from ledger.sequence import advance, cosign, publish
 from ledger.tiles import Edge
+from tests.support.audit import request_events
 from tests.support.postgres import Server
 from trust.apikeys import Pepper
 
@@ -188,11 +188,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         """"data":{}}'::bytea])""",
         {"gateway", "operator", "sequencer", "owner"},
     ),
-    "open a request": (
-        "SELECT ledger.open_request(gen_random_uuid(), min(id), 'n', 'm', false, now())"
-        " FROM ledger.api_keys",
-        {"gateway", "owner"},
-    ),
+    "ship requests": ("SELECT ledger.ship_requests(ARRAY[]::bytea[])", {"gateway", "owner"}),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
     "forget a migration": ("DELETE FROM ledger.migrations", {"owner"}),
     "switch triggers off": ("ALTER TABLE ledger.log DISABLE TRIGGER ALL", {"owner"}),
@@ -229,7 +225,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
 async def filled(
     gateway: Connection, operator: Connection, database: Server
 ) -> AsyncIterator[Server]:
-    """Two keys (one revoked), two requests (one open), one event in the log and one that waits."""
+    """Two keys (one revoked), two requests (one open), one event in the log, others that wait."""
     keys = []
     for name in ("one", "two"):
         key, _ = await issue(
@@ -237,12 +233,6 @@ async def filled(
         )
         keys.append(key.id)
     await revoke(operator, keys[1], reason="lost", actor="t")
-    for done in (True, False):
-        intent = RequestIntent(new_id(), keys[0], "anode", "m", False, NOW)
-        await open_request(gateway, intent)
-        if done:
-            end = RequestOutcome(Outcome.ANSWERED, NOW, 12, 200, 3, 4, 5)
-            await complete_request(gateway, intent.id, end)
     event = Event(new_id(), NOW, "anode", "t", "test.made", "x", {"n": 1})
     await send(operator, [event.canonical()])
     async with await connect(database.settings("sequencer")) as sequencer:
@@ -251,6 +241,10 @@ async def filled(
         await cosign(sequencer, 1, "a witness", "a line")
     waiting = Event(new_id(), NOW, "anode", "t", "test.waits", "x", {"n": 2})
     await send(operator, [waiting.canonical()])
+    for done in (True, False):
+        intent = RequestIntent(new_id(), keys[0], "anode", "m", False, NOW)
+        end = RequestOutcome(Outcome.ANSWERED, NOW, 12, 200, 3, 4, 5)
+        await ship(gateway, request_events(intent, end if done else None))
     yield database
 
 
@@ -354,8 +348,7 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
     )
     rows = await cursor.fetchall()
     assert {row["proname"] for row in rows if row["prosecdef"]} == {
-        "open_request",
-        "complete_request",
+        "ship_requests",
         "append_events",
         "sequence_batch",
         "seal_batch",

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from ledger.connect import Connection, borrow, connect, pool
-from ledger.errors import Conflict, Forbidden, OutcomeUnknown, Rejected, Unavailable
+from ledger.connect import Connection, connect
+from ledger.errors import Conflict, Forbidden, Rejected
 from ledger.identifiers import new_id
 from ledger.keys import issue
 from ledger.requests import (
@@ -17,11 +17,12 @@ from ledger.requests import (
     RequestIntent,
     RequestOutcome,
     RequestRecord,
-    complete_request,
     find_request,
     latest_requests,
-    open_request,
+    ship,
 )
+from ledger.usage import usage
+from tests.support.audit import request_events
 from tests.support.postgres import Server
 from trust.apikeys import Pepper
 
@@ -48,140 +49,100 @@ async def intent(operator: Connection) -> AsyncIterator[RequestIntent]:
 async def test_a_request_is_open_then_complete(
     gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:
-    assert await open_request(gateway, intent)
+    begin, end = request_events(intent, ANSWERED)
+    assert await ship(gateway, [begin]) == 1
     assert await find_request(operator, intent.id) == RequestRecord(intent, None)
-    assert await complete_request(gateway, intent.id, ANSWERED)
+    assert await ship(gateway, [end]) == 1
     assert await latest_requests(operator) == (RequestRecord(intent, ANSWERED),)
 
 
-async def test_both_steps_may_be_repeated(gateway: Connection, intent: RequestIntent) -> None:
-    assert await open_request(gateway, intent)
-    assert not await open_request(gateway, intent)
-    assert await complete_request(gateway, intent.id, ANSWERED)
-    assert not await complete_request(gateway, intent.id, ANSWERED)
-    assert not await open_request(gateway, intent)
+@pytest.mark.parametrize("twice", [(0,), (1,), (0, 1), (1, 0)])
+async def test_events_sent_again_change_nothing(
+    gateway: Connection, operator: Connection, intent: RequestIntent, twice: tuple[int, ...]
+) -> None:
+    both = request_events(intent, ANSWERED)
+    assert await ship(gateway, both) == 2
+    assert await ship(gateway, [both[place] for place in twice]) == 0
+    assert await latest_requests(operator) == (RequestRecord(intent, ANSWERED),)
 
 
-async def test_a_repetition_with_other_content_is_a_conflict(
+async def test_two_ends_of_one_request_are_a_conflict_and_nothing_of_the_call_stays(
     gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:
-    await open_request(gateway, intent)
-    with pytest.raises(Conflict, match="opened before with other content"):
-        await open_request(gateway, replace(intent, model="other"))
-    await complete_request(gateway, intent.id, ANSWERED)
-    for changed in (
-        replace(ANSWERED, completion_tokens=1),
-        replace(ANSWERED, completion_tokens=None),
-        replace(ANSWERED, outcome=Outcome.LOST),
-        replace(ANSWERED, completed_at=NOW),
-    ):
-        with pytest.raises(Conflict, match="completed before in another way"):
-            await complete_request(gateway, intent.id, changed)
-    record = await find_request(operator, intent.id)
-    assert record == RequestRecord(intent, ANSWERED)
+    await ship(gateway, request_events(intent, ANSWERED))
+    other = replace(intent, id=new_id())
+    ends = request_events(intent, replace(ANSWERED, outcome=Outcome.LOST))[1:]
+    with pytest.raises(Conflict):
+        await ship(gateway, [*request_events(other, ANSWERED), *ends])
+    assert await latest_requests(operator) == (RequestRecord(intent, ANSWERED),)
 
 
-async def test_what_was_never_opened_cannot_be_completed(gateway: Connection) -> None:
-    with pytest.raises(Rejected, match="was never opened"):
-        await complete_request(gateway, new_id(), ANSWERED)
-
-
-async def test_two_gateways_completing_at_once_write_one_outcome(
-    database: Server, gateway: Connection, operator: Connection, intent: RequestIntent
+async def test_an_end_without_its_beginning_is_in_the_log_and_makes_no_row(
+    gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:
-    await open_request(gateway, intent)
-    lost = RequestOutcome(Outcome.LOST, NOW, 0)
-    async with await connect(database.settings("gateway2")) as other:
-        answers = await asyncio.gather(
-            complete_request(gateway, intent.id, ANSWERED),
-            complete_request(other, intent.id, lost),
-            return_exceptions=True,
-        )
-    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "bool"]
-    record = await find_request(operator, intent.id)
-    assert record is not None
-    assert record.outcome == (ANSWERED if answers[0] is True else lost)
+    assert await ship(gateway, request_events(intent, ANSWERED)[1:]) == 1
+    assert await find_request(operator, intent.id) is None
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "body",
     [
-        {"key_id": "0" * 11},
-        {"key_id": "'; --"},
-        {"node": ""},
-        {"model": "m" * 201},
-        {"model": "a\0b"},
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"kind":"request.started"}',
+        b'{"id":"x","kind":"request.started"}',
     ],
 )
-async def test_intents_the_table_refuses(
-    gateway: Connection, intent: RequestIntent, changes: dict[str, str]
-) -> None:
+async def test_what_is_no_event_is_refused(gateway: Connection, body: bytes) -> None:
     with pytest.raises(Rejected):
-        await open_request(gateway, replace(intent, **changes))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"status": 42},
-        {"status": 70000},
-        {"prompt_tokens": -1},
-        {"completion_tokens": 2**40},
-        {"duration_ms": -5},
-    ],
-)
-async def test_outcomes_the_table_refuses(
-    gateway: Connection, intent: RequestIntent, changes: dict[str, int]
-) -> None:
-    await open_request(gateway, intent)
-    with pytest.raises(Rejected):
-        await complete_request(gateway, intent.id, replace(ANSWERED, **changes))
-    assert await complete_request(gateway, intent.id, ANSWERED)
+        await ship(gateway, [body])
 
 
 async def test_roles_keep_to_their_part(
     gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:
     with pytest.raises(Forbidden):
-        await open_request(operator, intent)
-    await open_request(gateway, intent)
+        await ship(operator, request_events(intent, ANSWERED))
+    await ship(gateway, request_events(intent, ANSWERED))
     with pytest.raises(Forbidden):
         await find_request(gateway, intent.id)
     with pytest.raises(Forbidden):
-        await complete_request(operator, intent.id, ANSWERED)
+        await usage(gateway)
 
 
-async def test_after_an_outage_the_same_row_is_sent_again(
+async def test_two_shippers_at_once_with_the_same_and_with_crossed_requests(
     database: Server, operator: Connection, intent: RequestIntent
 ) -> None:
-    """OutcomeUnknown is resolved by repeating: one row, whatever had happened."""
-    async with pool(database.settings("gateway"), wait_seconds=2) as connections:
-        async with borrow(connections) as connection:
-            await open_request(connection, intent)
-            database.stop()
-            with pytest.raises(OutcomeUnknown):
-                await complete_request(connection, intent.id, ANSWERED)
-        with pytest.raises(Unavailable):
-            async with borrow(connections):
-                pass
-        database.start()
-        async with borrow(connections) as connection:
-            assert not await open_request(connection, intent)
-            assert await complete_request(connection, intent.id, ANSWERED)
+    pairs = [request_events(replace(intent, id=new_id()), ANSWERED) for _ in range(100)]
+    forth = [event for pair in pairs for event in pair]
+    back = [event for pair in reversed(pairs) for event in pair]
+
+    async def one(name: str, events: list[bytes]) -> int:
+        async with await connect(database.settings(name)) as connection:
+            return await ship(connection, events)
+
+    new = await asyncio.gather(one("gateway", forth), one("gateway2", forth), one("gateway2", back))
+    assert sum(new) == 200
+    assert len(await latest_requests(operator, 1000)) == 100
 
 
-async def test_two_hundred_requests_through_a_pool(
-    database: Server, operator: Connection, intent: RequestIntent
+async def test_usage_is_summed_by_tenant_key_and_model(
+    gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:
-    async def one() -> None:
-        mine = replace(intent, id=new_id())
-        async with borrow(connections) as connection:
-            await open_request(connection, mine)
-        async with borrow(connections) as connection:
-            await complete_request(connection, mine.id, ANSWERED)
-
-    async with pool(database.settings("gateway"), maximum=4) as connections:
-        await asyncio.gather(*(one() for _ in range(200)))
-    records = await latest_requests(operator, 1000)
-    assert len(records) == 200
-    assert all(record.outcome == ANSWERED for record in records)
+    for model, tenant in (("small", "default"), ("small", "default"), ("large", "other")):
+        row = replace(intent, id=new_id(), model=model, tenant=tenant)
+        await ship(gateway, request_events(row, ANSWERED))
+    await ship(gateway, request_events(replace(intent, id=new_id()), None))
+    found = await usage(operator)
+    assert [(u.tenant, u.model, u.requests, u.answered, u.open) for u in found] == [
+        ("default", "small", 3, 2, 1),
+        ("other", "large", 1, 1, 0),
+    ]
+    assert (found[0].prompt_tokens, found[0].completion_tokens) == (34, 84)
+    assert found[0].key_name == "x"
+    assert [u.model for u in await usage(operator, tenant="other")] == ["large"]
+    assert await usage(operator, tenant="nobody") == ()
+    assert len(await usage(operator, key=intent.key_id)) == 2
+    assert await usage(operator, since=NOW + timedelta(seconds=1)) == ()

@@ -27,6 +27,7 @@ from ledger.keys import KeyRecord
 from ledger.limits import UNLIMITED, Limits
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
+from ledger.usage import Usage
 from trust.apikeys import ApiKey, new_key
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -196,6 +197,14 @@ class MemoryLedger:
     def used(self, subject: str) -> tuple[Use, ...]:
         """Always the same."""
         return (Use("tokens_minute", "", 7, 500),) if subject in self.limits else ()
+
+    def usage(
+        self, tenant: str | None, key_id: str | None, since: datetime
+    ) -> tuple[Usage, ...]:
+        """One key's use of one model."""
+        self._check()
+        row = Usage("default", "0123456789a", "lab", "tiny", 3, 2, 0, 21, 9, NOW)
+        return (row,) if tenant in (None, row.tenant) and key_id in (None, row.key_id) else ()
 
     def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
         """Revoke, or UnknownKey."""

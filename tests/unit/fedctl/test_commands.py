@@ -394,3 +394,16 @@ def test_a_defect_shows_no_traceback_unless_asked(stage: Stage) -> None:
     assert "Traceback" not in said(stage)
     assert stage.fedctl("apply", "--yes", "--debug") == 1
     assert "Traceback" in said(stage)
+
+
+def test_usage_is_shown_by_tenant_and_key(stage: Stage) -> None:
+    assert stage.fedctl("usage") == 0
+    assert "tiny" in data(stage)
+    assert stage.fedctl("usage", "--since", "12h", "--json") == 0
+    values = json.loads(data(stage))
+    assert [(row["tenant"], row["requests"], row["prompt_tokens"]) for row in values] == [
+        ("default", 3, 21)
+    ]
+    assert stage.fedctl("usage", "--tenant", "nobody", "--json") == 0
+    assert json.loads(data(stage)) == []
+    assert stage.fedctl("usage", "--since", "yesterday") == 2

@@ -91,6 +91,7 @@ def test_every_status_and_code_of_a_refusal_is_there() -> None:
 
 def test_outcomes_are_those_the_gateway_writes() -> None:
     assert set(metrics.OUTCOMES) == {o.value for o in Outcome} - {"lost"}
+    assert all(f"| `{outcome.value}` |" in TEXT for outcome in Outcome)
 
 
 def test_the_table_of_roles_says_what_each_may() -> None:

@@ -1,0 +1,120 @@
+"""`python -m gateway.shipper --config FILE`, started by the gateway, never by a person.
+
+It ends when its standard input does, which is the gateway's end, or on SIGTERM.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+
+from gateway.connecting import ledger_settings
+from gateway.settings import GatewaySettings
+from gateway.shipper.ship import Shipper
+from inventory.config import ConfigError, resolve
+from inventory.logs import configure
+from ledger import requests
+from ledger.connect import Connection, Settings, connect
+from ledger.errors import LedgerError, OutcomeUnknown
+
+LOCK = "shipper.lock"
+LOCK_SECONDS = 0.05
+STEP_SECONDS = 30.0
+NICENESS = 10  # requests come first
+
+
+class Courier:
+    """Sends batches over one connection, and makes another when that one fails."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None
+
+    async def send(self, events: Sequence[bytes]) -> int:
+        """Store the events in one transaction; raises LedgerError."""
+        try:
+            async with asyncio.timeout(STEP_SECONDS):
+                if self._connection is None:
+                    self._connection = await connect(self._settings)
+                return await requests.ship(self._connection, events)
+        except TimeoutError as error:
+            await self.close()
+            raise OutcomeUnknown("the ledger took too long") from error
+        except LedgerError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with suppress(Exception):
+                await connection.close()
+
+
+def main() -> int:
+    """Ship until told to stop."""
+    parser = argparse.ArgumentParser(prog="gateway.shipper", description="Ships the spool.")
+    parser.add_argument("--config", type=Path, required=True)
+    try:
+        settings = GatewaySettings.read(parser.parse_args().config)
+        ledger = ledger_settings(
+            settings,
+            resolve(settings.tls.certificate_path, os.environ),
+            resolve(settings.tls.key_path, os.environ),
+            resolve(settings.tls.ca_path, os.environ),
+            f"shipper@{settings.node}",
+        )
+    except (ConfigError, OSError) as error:
+        print(f"gateway.shipper: {error}", file=sys.stderr)  # noqa: T201
+        return 78
+    configure(settings.log_level, journal="JOURNAL_STREAM" in os.environ, quiet=("asyncio",))
+    with suppress(OSError):  # the unit's sandbox may forbid it
+        os.nice(NICENESS)
+    uvloop.run(_run(settings, ledger))
+    return 0
+
+
+async def _run(settings: GatewaySettings, ledger: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # The gateway may be told with Ctrl-C; we end when it does.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_reader(sys.stdin.fileno(), _heard, stop)
+    folder = settings.spool.path
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    await _take(lock, stop)
+    courier = Courier(ledger)
+    try:
+        await Shipper(folder, settings.node, courier.send).run(stop)
+    finally:
+        await courier.close()
+        os.close(lock)
+
+
+async def _take(lock: int, stop: asyncio.Event) -> None:
+    """Wait until a shipper whose gateway was killed has ended, or our own gateway does."""
+    while not stop.is_set():
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_SECONDS)
+
+
+def _heard(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 64):
+        stop.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

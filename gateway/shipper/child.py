@@ -1,0 +1,62 @@
+"""The shipper's process as the gateway keeps it: started, started again when it dies, ended."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+logger = logging.getLogger("gateway.shipper")
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+STEADY_SECONDS = 60.0
+END_SECONDS = 10.0
+
+
+class ShipperChild:
+    """Keeps `python -m gateway.shipper` running until it is stopped."""
+
+    def __init__(self, config: Path) -> None:
+        isolated = ("-I",) if sys.flags.isolated else ()
+        self._command = (
+            sys.executable, *isolated, "-m", "gateway.shipper", "--config", str(config)
+        )  # fmt: skip
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self.starts = 0
+
+    def start(self) -> None:
+        """Start it, in the background."""
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End it: it finishes its batch."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            # Its standard input is how it learns that we are gone, also by SIGKILL.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=subprocess.PIPE
+            )
+            self.starts += 1
+            status = await self._process.wait()
+            steady = loop.time() - begun > STEADY_SECONDS
+            pause = FIRST_PAUSE_SECONDS if steady else min(LONGEST_PAUSE_SECONDS, pause * 2)
+            logger.error("shipper ended", extra={"status": status, "again_in_seconds": pause})
+            await asyncio.sleep(pause)

@@ -1,0 +1,134 @@
+"""seams.Audit over the spool: durable here before anything goes on, in the ledger soon after.
+
+An ending that the disk did not take waits in memory and is written as soon as it does; the room for
+it is set aside. What this process can no longer write when it dies, the next one's first record
+ends: the shipper closes what was open before it as `lost`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from gateway.errors import AuditAway, BadRequest, SpoolError
+from gateway.metrics import GatewayMetrics
+from gateway.seams import Ending, Intent
+from gateway.spool.record import finished, run, started
+from gateway.spool.writer import Spool
+from ledger.requests import Outcome
+
+logger = logging.getLogger("gateway.audit")
+
+TEND_SECONDS = 0.5
+
+
+class SpoolAudit:
+    """Writes intents and endings to the spool (seams.Audit)."""
+
+    def __init__(
+        self, spool: Spool, metrics: GatewayMetrics, node: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._spool, self._metrics = spool, metrics
+        self._node, self._clock = node, clock
+        self._deferred: dict[UUID, tuple[bytes, Outcome]] = {}
+        self._begun = False
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether an intent written now would find room."""
+        return self._begun and self._spool.room.admits()
+
+    async def start(self) -> None:
+        """Say that a run begins; without room, requests are refused until it could be said."""
+        try:
+            await self._spool.note(run(self._node, self._clock()))
+            self._begun = True
+        except SpoolError as error:
+            self._failed("run", error)
+
+    async def open(self, intent: Intent) -> None:
+        """See seams.Audit."""
+        try:
+            record = started(intent)
+        except ValueError as error:
+            raise BadRequest("The model's name cannot be recorded.", param="model") from error
+        try:
+            if not self._begun:
+                raise SpoolError("the run has not begun")
+            waiter = self._spool.begin(record)
+            if not waiter.done():
+                await self._opened(intent, waiter)
+            else:
+                waiter.result()
+        except SpoolError as error:
+            self._failed("intent", error)
+            raise AuditAway from error
+
+    async def _opened(self, intent: Intent, waiter: asyncio.Future[None]) -> None:
+        try:
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            # Stopped while it was being written: it is there, or will be, and nothing came of it.
+            now = self._clock()
+            waited = max(0, round((now - intent.started_at).total_seconds() * 1000))
+            self.defer(intent, Ending(Outcome.CLIENT_GONE, now, waited))
+            raise
+
+    async def complete(self, intent: Intent, ending: Ending) -> None:
+        """See seams.Audit."""
+        waiter = self._spool.end(finished(intent, ending))
+        try:
+            if not waiter.done():
+                await asyncio.shield(waiter)
+            else:
+                waiter.result()
+        except asyncio.CancelledError:
+            # Whoever asked has gone; the record goes on to the disk, or waits for it.
+            waiter.add_done_callback(lambda done: self._defer_failed(done, intent, ending))
+            raise
+        except SpoolError as error:
+            self._failed("outcome", error)
+            raise AuditAway from error
+        self._metrics.outcomes.labels(ending.outcome.value).inc()
+
+    def defer(self, intent: Intent, ending: Ending) -> None:
+        """See seams.Audit."""
+        self._deferred[intent.id] = (finished(intent, ending), ending.outcome)
+        self._metrics.audit_deferred.set(len(self._deferred))
+
+    def _defer_failed(self, waiter: asyncio.Future[None], intent: Intent, ending: Ending) -> None:
+        if not waiter.cancelled() and waiter.exception() is not None:
+            self.defer(intent, ending)
+        else:
+            self._metrics.outcomes.labels(ending.outcome.value).inc()
+
+    async def tend(self) -> None:
+        """What is to be done every half second: room, the run's beginning, endings that wait."""
+        self._spool.tend()
+        if not self._begun and self._spool.room.admits():
+            await self.start()
+        for request_id, (record, outcome) in list(self._deferred.items()):
+            try:
+                await self._spool.end(record)
+            except SpoolError as error:
+                self._failed("outcome", error)
+                break
+            del self._deferred[request_id]
+            self._metrics.outcomes.labels(outcome.value).inc()
+        self._metrics.audit_deferred.set(len(self._deferred))
+
+    async def keep_tending(self) -> None:
+        """Tend until cancelled."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            await self.tend()
+
+    async def close(self) -> None:
+        """Write what waits, and let go of the folder."""
+        await self.tend()
+        await self._spool.close()
+
+    def _failed(self, step: str, error: SpoolError) -> None:
+        self._metrics.audit_failures.labels(step).inc()
+        logger.warning("audit write failed", extra={"step": step, "why": type(error).__name__})

@@ -1,0 +1,121 @@
+"""How records lie in a segment: one frame a commit, checked as a whole. Pure.
+
+A frame is a header of 32 bytes, then its records, each a length (4 bytes) and its bytes, then
+zeros up to a multiple of 8:
+
+    magic "FSP1" | payload bytes u32 | segment u32 | sequence u64 | SHA-256 of all that, first 12
+
+The sequence is the first record's number; records are numbered through all segments without a gap.
+
+A commit is one write of one frame, and the next begins only when it is on disk. So a frame that
+does not check with nothing good behind it is one whose commit never came back (a torn tail, owed
+to nobody); with a later frame behind it, something that was durable has been damaged since.
+Segment and sequence are part of what is checked: no frame is taken for another.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+MAGIC = b"FSP1"
+MAX_PAYLOAD = 1 << 20
+ALIGNMENT = 8
+DIGEST_BYTES = 12
+_FIELDS = struct.Struct("<4sIIQ")
+_LENGTH = struct.Struct("<I")
+HEADER_BYTES = _FIELDS.size + DIGEST_BYTES
+# What a record costs beside its own bytes, when it is alone in its frame.
+OVERHEAD_BYTES = HEADER_BYTES + _LENGTH.size + ALIGNMENT - 1
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What one commit wrote. `sequence` is its first record's number; `begin` and `end` are offsets
+    in its segment.
+    """
+
+    segment: int
+    sequence: int
+    begin: int
+    end: int
+    records: tuple[bytes, ...]
+
+    @property
+    def last(self) -> int:
+        """Its last record's number."""
+        return self.sequence + len(self.records) - 1
+
+
+def cost(record_bytes: int) -> int:
+    """Bytes a record takes within a frame."""
+    return _LENGTH.size + record_bytes
+
+
+def encode(segment: int, sequence: int, records: Sequence[bytes]) -> bytes:
+    """One frame; ValueError when `records` are none, or more than a frame holds."""
+    parts: list[bytes] = []
+    for record in records:
+        parts += (_LENGTH.pack(len(record)), record)
+    payload = b"".join(parts)
+    if not 0 < len(payload) <= MAX_PAYLOAD:
+        raise ValueError(f"{len(payload)} bytes of records do not fit into a frame")
+    fields = _FIELDS.pack(MAGIC, len(payload), segment, sequence)
+    digest = hashlib.sha256(fields + payload).digest()[:DIGEST_BYTES]
+    return b"".join((fields, digest, payload, bytes(-len(payload) % ALIGNMENT)))
+
+
+def decode(buffer: Buffer, offset: int, segment: int) -> Frame | None:
+    """The frame at `offset` of `segment`'s bytes; None when there is no whole and sound one."""
+    begin = offset + HEADER_BYTES
+    if begin > len(buffer):
+        return None
+    magic, size, found, sequence = _FIELDS.unpack_from(buffer, offset)
+    end = begin + size
+    if magic != MAGIC or found != segment or not 0 < size <= MAX_PAYLOAD or end > len(buffer):
+        return None
+    payload = bytes(buffer[begin:end])
+    fields = bytes(buffer[offset : offset + _FIELDS.size])
+    digest = bytes(buffer[offset + _FIELDS.size : begin])
+    if hashlib.sha256(fields + payload).digest()[:DIGEST_BYTES] != digest:
+        return None
+    records = _records(payload)
+    if records is None:
+        return None
+    return Frame(segment, sequence, offset, end + -size % ALIGNMENT, records)
+
+
+def walk(buffer: Buffer, offset: int, segment: int) -> Iterator[Frame]:
+    """Sound frames one after another from `offset`, up to the first that is none."""
+    while (frame := decode(buffer, offset, segment)) is not None:
+        yield frame
+        offset = frame.end
+
+
+def find(buffer: Buffer, offset: int, segment: int, beyond: int) -> Frame | None:
+    """The first sound frame from `offset` on whose sequence is greater than `beyond`."""
+    whole = bytes(buffer)
+    place = whole.find(MAGIC, offset)
+    while place >= 0:
+        if place % ALIGNMENT == 0:
+            frame = decode(whole, place, segment)
+            if frame is not None and frame.sequence > beyond:
+                return frame
+        place = whole.find(MAGIC, place + 1)
+    return None
+
+
+def _records(payload: bytes) -> tuple[bytes, ...] | None:
+    records, offset = [], 0
+    while offset < len(payload):
+        if offset + _LENGTH.size > len(payload):
+            return None
+        (size,) = _LENGTH.unpack_from(payload, offset)
+        offset += _LENGTH.size
+        if offset + size > len(payload):
+            return None
+        records.append(payload[offset : offset + size])
+        offset += size
+    return tuple(records)
