@@ -62,9 +62,7 @@ class LedgerAccess(Protocol):
     def used(self, subject: str) -> "tuple[Use, ...]":
         """What is used of each limit now."""
 
-    def usage(
-        self, tenant: str | None, key_id: str | None, since: datetime
-    ) -> "tuple[Usage, ...]":
+    def usage(self, tenant: str | None, key_id: str | None, since: datetime) -> "tuple[Usage, ...]":
         """Requests and tokens since then, by tenant, key and model."""
         ...
 

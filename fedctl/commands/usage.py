@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fedctl.app import App, pass_app
+from fedctl.app import App, FedCommand, pass_app
 from fedctl.commands.keys import Duration
 from fedctl.render import age
 from ledger.usage import Usage
@@ -14,7 +14,7 @@ from ledger.usage import Usage
 DEFAULT_SINCE = "30d"
 
 
-@click.command()
+@click.command(cls=FedCommand)
 @click.option("--tenant", metavar="NAME", help="Only this tenant's.")
 @click.option("--key", "key_id", metavar="ID", help="Only this key's.")
 @click.option(
@@ -37,7 +37,17 @@ def usage(app: App, tenant: str | None, key_id: str | None, since: timedelta) ->
         app.output.data([_value(row) for row in found])
         return
     app.output.table(
-        ("tenant", "key", "name", "model", "requests", "answered", "tokens in", "tokens out", "last"),
+        (
+            "tenant",
+            "key",
+            "name",
+            "model",
+            "requests",
+            "answered",
+            "tokens in",
+            "tokens out",
+            "last",
+        ),
         [
             (
                 row.tenant,

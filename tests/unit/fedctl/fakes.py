@@ -198,9 +198,7 @@ class MemoryLedger:
         """Always the same."""
         return (Use("tokens_minute", "", 7, 500),) if subject in self.limits else ()
 
-    def usage(
-        self, tenant: str | None, key_id: str | None, since: datetime
-    ) -> tuple[Usage, ...]:
+    def usage(self, tenant: str | None, key_id: str | None, since: datetime) -> tuple[Usage, ...]:
         """One key's use of one model."""
         self._check()
         row = Usage("default", "0123456789a", "lab", "tiny", 3, 2, 0, 21, 9, NOW)
