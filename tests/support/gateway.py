@@ -56,6 +56,11 @@ class Gateway:
     _number: int = field(default_factory=lambda: next(_NUMBERS))
 
     @property
+    def config(self) -> Path:
+        """Its settings' file: its own, since its shipper reads it too, whenever that is started."""
+        return self.folder / f"gateway-{self._number}.toml"
+
+    @property
     def spool(self) -> Path:
         """Its spool: its own, and the same one when it is started again."""
         return self.folder / f"spool-{self._number}"
@@ -85,7 +90,7 @@ class Gateway:
     async def start(self) -> None:
         """Start the process and wait until it says that it is ready."""
         write_node_files(self.folder, self.database, self.name)
-        (self.folder / "gateway.toml").write_text(_toml(self._settings()))
+        self.config.write_text(_toml(self._settings()))
         environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.folder)}
         if self.notify is not None:
             environment["NOTIFY_SOCKET"] = self.notify.getsockname()
@@ -95,7 +100,7 @@ class Gateway:
             "-m",
             "gateway",
             "--config",
-            str(self.folder / "gateway.toml"),
+            str(self.config),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,

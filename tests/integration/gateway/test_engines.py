@@ -165,7 +165,7 @@ async def test_settings_are_taken_anew_without_a_restart(
     start: Starter, engine: Engine, http: aiohttp.ClientSession
 ) -> None:
     gateway = await start()
-    key, file = await gateway.key(), gateway.folder / "gateway.toml"
+    key, file = await gateway.key(), gateway.config
     assert (await ask(gateway, http, key, {**say("say 1"), "model": "gpt"}))[0] == 404
     before = file.read_text()
     file.write_text(

@@ -18,7 +18,8 @@ from tests.support.gateway import Gateway
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
 
-KILLS = 3
+# More with FEDERATION_KILLS, by hand.
+KILLS = int(os.environ.get("FEDERATION_KILLS", "3"))
 
 
 def say(text: str, **more: Any) -> dict[str, Any]:
