@@ -4,7 +4,9 @@ A client of our own over llhttp (httptools), because the client is what holds a 
 (docs/decisions/). One request at a time on a connection, connections are kept and used again, the
 youngest first. What an engine may send is bounded: head, whole answer, what is buffered of a stream
 (then the socket is not read until the client has caught up). A connection is used again only when
-the answer ended as HTTP says and nothing came after it; bytes on an idle connection close it.
+the answer ended as HTTP says and nothing came after it; bytes on an idle connection close it. (An
+engine that answers twice, the second time after it was asked again, cannot be told from one that
+answers: HTTP/1.1 does not number answers. Engines are trusted with what they are asked.)
 
 Nothing compressed is asked for, and an engine that compresses anyway is refused. Letting go of a
 response before its end closes the connection, which is how an engine learns that nobody waits.

@@ -253,7 +253,11 @@ async def ask_bluntly(
 async def test_bytes_after_an_answer_are_never_the_next_ones(
     start: Starter, http: aiohttp.ClientSession
 ) -> None:
-    """An engine that answers twice (or is made to) must not answer somebody else's request."""
+    """An engine that answers twice (or is made to) must not answer somebody else's request.
+
+    What it says twice comes while nobody asks: had the next request been sent on this connection
+    already, HTTP/1.1 could not tell its answer from this one. So looks at its health answer once.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -262,8 +266,9 @@ async def test_bytes_after_an_answer_are_never_the_next_ones(
             await reader.readexactly(length)
             writer.write(ANSWER)
             await writer.drain()
-            await asyncio.sleep(0.05)
-            writer.write(ANSWER.replace(b"object", b"stolen"))
+            if head.startswith(b"POST"):
+                await asyncio.sleep(0.05)
+                writer.write(ANSWER.replace(b"object", b"stolen"))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
