@@ -2,6 +2,7 @@
 
 BackupError
 ├── CommandFailed    pgBackRest ended with an error, or did not end in time
+│   └── Busy         another backup of the same databases is at work
 ├── Corrupt          pgBackRest met a page or a file whose checksum is wrong: it only warns of that
 └── Unreadable       what pgBackRest said is not what it says
 """
@@ -13,6 +14,10 @@ class BackupError(Exception):
 
 class CommandFailed(BackupError):
     """pgBackRest failed; the message is its own."""
+
+
+class Busy(CommandFailed):
+    """The databases are locked by a backup to another repository, which will end."""
 
 
 class Corrupt(BackupError):

@@ -11,13 +11,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from daemons.backup.decide import Figures, Info, exposition, parse_info, warnings
-from daemons.backup.errors import CommandFailed
+from daemons.backup.errors import Busy, CommandFailed
 from daemons.backup.settings import BackupSettings
 from inventory.config import resolve
 
@@ -69,7 +70,8 @@ class Repository:
         output = done.stdout + done.stderr
         if done.returncode != 0:
             said = " / ".join(warnings(output)) or output.strip()[-500:]
-            raise CommandFailed(f"pgbackrest {command} ended with {done.returncode}: {said}")
+            failed = Busy if LOCKED in output else CommandFailed
+            raise failed(f"pgbackrest {command} ended with {done.returncode}: {said}")
         return output
 
     def info(self) -> Info:
@@ -79,20 +81,32 @@ class Repository:
 
     def ready(self) -> None:
         """Make the stanza if the repository has none; one that is there stays as it is."""
-        self.run("stanza-create", seconds=self.settings.check_timeout_seconds, chosen=False)
+        self._patiently("stanza-create", seconds=self.settings.check_timeout_seconds, chosen=False)
 
     def check(self) -> None:
         """Have the primary switch to a new WAL segment and wait until the old one is here."""
         self.run("check", *PATIENT, seconds=self.settings.check_timeout_seconds, chosen=False)
 
     def backup(self, kind: str) -> str:
-        """Make a backup and expire what policy no longer keeps; pgBackRest's output."""
-        return self.run(
-            "backup",
-            f"--type={kind}",
-            *LOUD,
-            seconds=self.settings.backup_timeout_seconds,
+        """Make a backup and expire what policy no longer keeps; pgBackRest's output.
+
+        Two repositories cannot copy the same databases at once: one waits for the other, for as
+        long as a backup may take.
+        """
+        return self._patiently(
+            "backup", f"--type={kind}", *LOUD, seconds=self.settings.backup_timeout_seconds
         )
+
+    def _patiently(self, command: str, *arguments: str, seconds: float, chosen: bool = True) -> str:
+        give_up = time.monotonic() + self.settings.backup_timeout_seconds
+        while True:
+            try:
+                return self.run(command, *arguments, seconds=seconds, chosen=chosen)
+            except Busy:
+                if time.monotonic() > give_up:
+                    raise
+                LOG.info("another repository's backup is at work: waiting for it")
+                time.sleep(BUSY_PAUSE_SECONDS)
 
     def verify(self) -> str:
         """Read every stored file and compare it with its checksum; pgBackRest's output."""
@@ -103,6 +117,8 @@ class Repository:
 
 # An archiver that was refused three times (by a repository that was not there yet) rests a minute.
 PATIENT = ("--archive-timeout=150",)
+BUSY_PAUSE_SECONDS = 5.0
+LOCKED = "LockAcquireError"
 LOUD = ("--log-level-console=info", "--log-level-stderr=off")
 
 

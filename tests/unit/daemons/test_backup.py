@@ -2,10 +2,12 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemons.backup import shell
 from daemons.backup.decide import (
     Backup,
     Figures,
@@ -17,7 +19,8 @@ from daemons.backup.decide import (
     parse_info,
     warnings,
 )
-from daemons.backup.errors import Corrupt, Unreadable
+from daemons.backup.errors import Busy, CommandFailed, Corrupt, Unreadable
+from daemons.backup.settings import BackupSettings
 
 SUNDAY = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 
@@ -151,3 +154,30 @@ def test_what_is_unknown_is_not_exported() -> None:
     assert "federation_backup_last_success_seconds" not in text
     assert "federation_archive_checked_seconds" not in text
     assert 'federation_backup_job_good{repository="2"} 0' in text
+
+
+def test_a_backup_waits_for_the_other_repositorys_and_not_for_other_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, tried = tmp_path / "pgbackrest", tmp_path / "tried"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"echo x >>{tried}; n=$(wc -l <{tried})\n"
+        '[ "$n" -gt 3 ] && { echo "ERROR: [025]: no room"; exit 25; }\n'
+        '[ "$n" = 3 ] && { echo done; exit 0; }\n'
+        'echo "ERROR: [056]: unable to check pg1: [LockAcquireError] raised"; exit 56\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "key").write_text("k")
+    (tmp_path / "pass").write_text("p")
+    monkeypatch.setattr(shell, "BUSY_PAUSE_SECONDS", 0.01)
+    settings = BackupSettings(
+        node="one", repository=1, databases=1, program=program,
+        key_path=tmp_path / "key", passphrase_path=tmp_path / "pass",
+    )  # fmt: skip
+    repository = shell.Repository(settings, {})
+    assert repository.backup("full") == "done\n"
+    assert len(tried.read_text().splitlines()) == 3
+    with pytest.raises(CommandFailed, match="no room") as failed:
+        repository.backup("full")
+    assert not isinstance(failed.value, Busy)
