@@ -38,10 +38,9 @@ PAGE = Path(__file__).with_name("ledger_page.md")
 RESULT = Path(__file__).parents[2] / "docs" / "benchmarks" / "ledger.md"
 WRITERS = 2
 BATCH = 500
-HALF_BATCH = 50
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 ROUND_EVENTS = int(os.environ.get("BENCH_EVENTS", "200000"))
-HALF_SECONDS = 20.0
+HALF_SECONDS = 30.0
 TOTAL_EVENTS = int(os.environ.get("BENCH_TOTAL", "5000000"))
 STEP_EVENTS = 250_000
 
@@ -75,7 +74,7 @@ def main() -> int:
         f"{os.getloadavg()[2]:.1f} over the last 15 minutes",
         "minutes": f"{(time.monotonic() - begun) / 60:.0f}",
         "body": str(BODY_BYTES), "writers": str(WRITERS), "batch": str(BATCH),
-        "half_batch": str(HALF_BATCH), "rounds": str(ROUNDS), "round_events": f"{ROUND_EVENTS:,}",
+        "rounds": str(ROUNDS), "round_events": f"{ROUND_EVENTS:,}",
     }  # fmt: skip
     RESULT.write_text(PAGE.read_text().format(**values))
     sys.stdout.write(RESULT.read_text())
@@ -127,7 +126,7 @@ def _end_to_end(server: Server, events: int) -> float:
 def _half_load(server: Server, rate: float) -> dict[str, str]:
     """Appends at half the rate, from when each was due; and until a checkpoint covers them."""
     before = _size(server)
-    load = Load(HALF_BATCH, rate=rate / 2 / WRITERS, seconds=HALF_SECONDS)
+    load = Load(BATCH, rate=rate / 2 / WRITERS, seconds=HALF_SECONDS)
     wrote = write(server.settings("gateway"), load, WRITERS)
     count = sum(each.events for each in wrote)
     until_signed(server.dsn("postgres"), before + count)

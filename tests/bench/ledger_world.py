@@ -1,7 +1,7 @@
 """What `make bench-ledger` runs: a durable server, a sequencer, and writers in their own processes.
 
-Everything is as in production but for the size of the machine: fsync and synchronous commit are on,
-writers and sequencer connect by TLS with certificates, events go in through `append_events`.
+Settings are those of deploys/templates/postgresql.conf but for the size of memory: fsync and
+synchronous_commit are on, writers and sequencer connect by TLS with certificates, events go in through `append_events`.
 """
 
 import asyncio
@@ -34,14 +34,12 @@ fsync = on
 full_page_writes = on
 synchronous_commit = on
 autovacuum = on
-autovacuum_naptime = '5s'
+autovacuum_naptime = '10s'
 shared_buffers = '1GB'
-wal_buffers = '64MB'
-max_wal_size = '8GB'
-min_wal_size = '2GB'
-checkpoint_timeout = '5min'
-checkpoint_completion_target = 0.9
-wal_compression = lz4
+max_wal_size = '2GB'
+min_wal_size = '128MB'
+checkpoint_timeout = '15min'
+wal_compression = on
 """
 ROOT = Path(__file__).parents[2]
 
