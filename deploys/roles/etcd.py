@@ -20,7 +20,7 @@ from deploys.replication import ETCD, ETCD_DATA, ETCD_JOINING
 
 USER = "fedetcd"
 # A member that hears nothing for that long asks for votes; ten heartbeats, as etcd advises.
-HEARTBEAT_MS, ELECTION_MS = 250, 2500
+HEARTBEAT_MS, ELECTION_MS = 100, 1000
 START_SECONDS = 150
 SEALED = {"certificate": CERTIFICATE, "authority": AUTHORITY, "key": SEALED_KEY}
 
