@@ -1,7 +1,8 @@
 """What `make bench-ledger` runs: a durable server, a sequencer, and writers in their own processes.
 
 Settings are those of deploys/templates/postgresql.conf but for the size of memory: fsync and
-synchronous_commit are on, writers and sequencer connect by TLS with certificates, events go in through `append_events`.
+synchronous_commit are on, writers and sequencer connect by TLS with certificates, events go in
+through `append_events`.
 """
 
 import asyncio
