@@ -30,6 +30,8 @@ DATA = f"{CLUSTERS}/federation"
 SOCKETS = "/run/postgresql"
 HOME = f"{STATE}/backup"
 REPOSITORY = f"{HOME}/repository"
+# In memory, of the repository's unit: its passphrase, for what its clients have it do.
+HANDED_OVER = "/run/federation-repository"
 TEST_HOME = f"{STATE}/restore-test"
 TEST_DATA = f"{TEST_HOME}/cluster"
 # A connection to a node that is away is tried for twice as long.
@@ -143,6 +145,7 @@ def _remote(federation: Federation) -> list[dict[str, Any]]:
             "port": federation.ports.pgbackrest_repository,
             "user": USER,
             "config": REPOSITORY_CONF,
+            "include": HANDED_OVER,
         }
         for keeper in repositories(federation)
     ]

@@ -6,6 +6,7 @@ has there, so that no key and no passphrase lies anywhere for this.
 
 import json
 import re
+import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,14 +168,19 @@ class Points:
 
 
 def transient(
-    user: str, argv: Sequence[str], *, passphrase: bool = False, writes: Sequence[str] = ()
+    user: str, argv: Sequence[str], *, handed_over: str = "", writes: Sequence[str] = ()
 ) -> list[str]:
-    """A command in a unit of its own: as `user`, with the node's key, writing only to `writes`."""
+    """A command in a unit of its own: as `user`, with the node's key, writing only to `writes`.
+
+    `handed_over` names a folder in memory, below /run, for the repository's passphrase; it goes
+    with the unit, so no two may share one.
+    """
     credentials = [f"tls.key:{SEALED_KEY}"]
-    if passphrase:
+    if handed_over:
         credentials.append(f"{CREDENTIAL}:{SEALED_PASSPHRASE}")
     properties = [
         f"User={user}",
+        *([f"RuntimeDirectory={handed_over}", "RuntimeDirectoryMode=0700"] if handed_over else []),
         *(f"LoadCredentialEncrypted={credential}" for credential in credentials),
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
@@ -197,7 +203,8 @@ def job(*arguments: str) -> list[str]:
     """`daemons.backup` on a repository's node."""
     module = [PYTHON, "-I", "-m", "daemons.backup", *arguments]
     writes = ["/var/lib/federation/backup", "/var/lib/federation/textfile"]
-    return transient(USER, module, passphrase=True, writes=writes)
+    own = f"federation-backup-job-{secrets.token_hex(6)}"
+    return transient(USER, module, handed_over=own, writes=writes)
 
 
 def done_well(link: Link, done: Done, what: str) -> str:

@@ -1,7 +1,8 @@
 """Run pgBackRest as the repository's user, and write down how it went.
 
-The passphrase is read from the unit's credential and given to pgBackRest in its environment; it is
-in no argument, no file and no output (pgBackRest masks it).
+The passphrase is read from the unit's credential and handed to pgBackRest in a file in memory, in
+the unit's own runtime folder, which goes with the unit: it is in no argument, no environment (`ps`
+shows both) and no output (pgBackRest masks it).
 """
 
 import fcntl
@@ -20,10 +21,11 @@ from typing import Any
 from daemons.backup.decide import Figures, Info, exposition, parse_info, warnings
 from daemons.backup.errors import Busy, CommandFailed
 from daemons.backup.settings import BackupSettings
-from inventory.config import resolve
+from inventory.config import ConfigError, resolve
 
 LOG = logging.getLogger(__name__)
 STATE = "state.json"
+RUNTIME_VARIABLE = "RUNTIME_DIRECTORY"
 
 
 class Repository:
@@ -35,8 +37,20 @@ class Repository:
         key = str(resolve(settings.key_path, environment))
         for number in range(1, settings.databases + 1):
             self._environment[f"PGBACKREST_PG{number}_HOST_KEY_FILE"] = key
+        self._include = self._handed_over(environment)
+
+    def _handed_over(self, environment: Mapping[str, str]) -> Path:
+        """The folder pgBackRest reads besides its configuration; raises ConfigError or OSError."""
+        folder = environment.get(RUNTIME_VARIABLE)
+        if not folder:
+            raise ConfigError(
+                f"{RUNTIME_VARIABLE} is not set: does the unit lack RuntimeDirectory?"
+            )
+        settings = self.settings
         passphrase = resolve(settings.passphrase_path, environment).read_text().strip()
-        self._environment[f"PGBACKREST_REPO{settings.repository}_CIPHER_PASS"] = passphrase
+        text = f"[global]\nrepo{settings.repository}-cipher-pass={passphrase}\n"
+        put(Path(folder) / "passphrase.conf", text, 0o600)
+        return Path(folder)
 
     def run(self, command: str, *arguments: str, seconds: float, chosen: bool = True) -> str:
         """pgBackRest's output; raises CommandFailed with what it complained of."""
@@ -44,6 +58,7 @@ class Repository:
         argv = [
             str(self.settings.program),
             f"--config={self.settings.config_path}",
+            f"--config-include-path={self._include}",
             f"--stanza={self.settings.stanza}",
             *choice,
             *arguments,

@@ -24,8 +24,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from deploys.passphrase import CREDENTIAL
 from deploys.pgbackrest import (
     DATABASE_CONF,
+    HANDED_OVER,
     REPOSITORY_CONF,
     TEST_DATA,
     TEST_HOME,
@@ -35,6 +37,7 @@ from deploys.pgbackrest import (
     repository_conf,
     test_conf,
 )
+from deploys.templates import render
 from inventory.model import Federation, Node, Role
 from tests.ops.contexts import federation
 from tests.support import postgres
@@ -73,7 +76,7 @@ class Archive:
             self.processes[name] = subprocess.Popen(
                 [
                     *as_postgres("--pdeathsig", "KILL"),
-                    PROGRAM,
+                    *self._program(name),
                     f"--config={self.conf(name)}",
                     "server",
                 ],
@@ -83,8 +86,15 @@ class Archive:
                 cwd="/",
             )
 
-    def _pgbackrest(self, name: str) -> list[str]:
-        return [str(PROGRAM), f"--config={self.conf(name)}"]
+    def _program(self, name: str) -> list[str]:
+        """pgBackRest, for a repository through the script that its unit starts."""
+        number = name.removeprefix("repository")
+        wrapped = [str(self.root / "with_passphrase"), number] if number.isdigit() else []
+        return [*wrapped, str(PROGRAM)]
+
+    def handed_over(self, name: str) -> Path:
+        """What is a unit's folder in memory."""
+        return self.root / f"run-{name}"
 
     def stop(self, name: str) -> None:
         """Have a server away."""
@@ -129,7 +139,8 @@ class Archive:
             env={
                 **os.environ,
                 "PYTHONDONTWRITEBYTECODE": "1",
-                "CREDENTIALS_DIRECTORY": str(self.root / f"credentials{number or 1}"),
+                **self.environment(f"repository{number or 1}"),
+                "RUNTIME_DIRECTORY": str(self.handed_over("job")),
                 "PYTHONPATH": str(PROJECT),
             },
             cwd="/",
@@ -170,11 +181,13 @@ class Archive:
         return said + self.server.log[-3000:]
 
     def environment(self, name: str) -> dict[str, str]:
-        """What the repository's own processes are given at their start."""
+        """What systemd gives a unit: where its credentials are, and a folder in memory."""
         number = name.removeprefix("repository")
-        if not number.isdigit():
-            return {}
-        return {f"PGBACKREST_REPO{number}_CIPHER_PASS": PASSPHRASES[int(number)]}
+        return {
+            "PATH": os.environ["PATH"],
+            "CREDENTIALS_DIRECTORY": str(self.root / f"credentials{number}"),
+            "RUNTIME_DIRECTORY": str(self.handed_over(name)),
+        }
 
 
 @contextmanager
@@ -205,7 +218,8 @@ def archive() -> Iterator[Archive]:
         for number in (1, 2):
             # Archiving that finds no stanza pauses for a minute: make both before anything else.
             name = f"repository{number}"
-            argv = [PROGRAM, f"--config={found.conf(name)}", "--stanza=federation", "stanza-create"]
+            options = [f"--config={found.conf(name)}", "--stanza=federation", "stanza-create"]
+            argv = [*found._program(name), *options]
             environment = found.environment(name)
             subprocess.run([*as_postgres(), *argv], env=environment, check=True, cwd="/")
         yield found
@@ -243,6 +257,9 @@ metrics_path = "{found.root / name}.prom"
 ''',
         )
         (found.root / name).mkdir()
+    for name in ("repository1", "repository2", "job"):
+        found.handed_over(name).mkdir(mode=0o700)
+    _put(found.root / "with_passphrase", render("with_passphrase", credential=CREDENTIAL), 0o755)
     _write(found, "test", test_conf(model, _places(found, "test")))
     _put(
         found.root / "restore-test.toml",
@@ -296,6 +313,9 @@ def _write(found: Archive, name: str, text: str) -> None:
         elif repository and key.endswith("-host-config"):
             assert value == REPOSITORY_CONF
             value = str(found.conf(f"repository{repository[1]}"))
+        elif repository and key.endswith("-host-config-include-path"):
+            assert value == HANDED_OVER
+            value = str(found.handed_over(f"repository{repository[1]}"))
         elif key == "pg1-host-port":
             value = str(found.ports["database"])
         elif key == "pg1-host-config":

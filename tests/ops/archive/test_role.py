@@ -12,7 +12,7 @@ import pytest
 from daemons.backup.settings import BackupSettings
 from daemons.restore_test.settings import RestoreTestSettings
 from deploys.passphrase import passphrase_path, passphrase_text
-from deploys.pgbackrest import DATABASE_CONF, REPOSITORY_CONF, TEST_CONF
+from deploys.pgbackrest import DATABASE_CONF, HANDED_OVER, REPOSITORY_CONF, TEST_CONF
 from deploys.roles.archive import JOBS_CONFIG, TEST_CONFIG, archiving, repository
 from inventory.model import Backup, Role
 from tests.ops.contexts import context
@@ -129,3 +129,27 @@ def test_a_repository_beside_no_database_can_restore_for_the_test(
     assert before < next(
         n for n, text in enumerate(done) if "postgresql-15" in text and "install" in text
     )
+
+
+def test_clients_have_the_repository_read_its_passphrase_in_memory(
+    tmp_path: Path, node: SimulatedNode
+) -> None:
+    where = context(tmp_path, file=SITE, role=Role.BACKUP)
+    apply(repository, where, node)
+    apply(archiving, context(tmp_path, file=SITE, role=Role.DATA), node)
+    unit = node.text(f"{UNITS}/federation-repository.service")
+    assert f"\nRuntimeDirectory={HANDED_OVER.removeprefix('/run/')}\n" in unit
+    for number in (1, 2):
+        line = f"repo{number}-host-config-include-path={HANDED_OVER}\n"
+        assert line in node.text(DATABASE_CONF)
+        assert line in node.text(TEST_CONF)
+
+
+def test_every_job_has_a_folder_of_its_own_in_memory(tmp_path: Path, node: SimulatedNode) -> None:
+    for role in (Role.BACKUP, Role.OFFSITE):
+        apply(repository, context(tmp_path, file=SITE, role=role), node)
+    written = [state.get("data", b"").decode() for state in node.paths.values()]
+    jobs = [text for text in written if "-m daemons.backup" in text]
+    folders = [re.findall(r"^RuntimeDirectory=(.*)$", text, re.MULTILINE) for text in jobs]
+    assert len(folders) == 4
+    assert len({folder for [folder] in folders}) == 4

@@ -175,7 +175,7 @@ def test_a_backup_waits_for_the_other_repositorys_and_not_for_other_failures(
         node="one", repository=1, databases=1, program=program,
         key_path=tmp_path / "key", passphrase_path=tmp_path / "pass",
     )  # fmt: skip
-    repository = shell.Repository(settings, {})
+    repository = shell.Repository(settings, {shell.RUNTIME_VARIABLE: str(tmp_path)})
     assert repository.backup("full") == "done\n"
     assert len(tried.read_text().splitlines()) == 3
     with pytest.raises(CommandFailed, match="no room") as failed:
