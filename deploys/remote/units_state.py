@@ -2,7 +2,8 @@
 
 Argument: {"units": [NAME, ...]}. Returns {NAME: {"load", "active", "sub", "file", "reload_needed",
 "restart_needed"}}: `file` is UnitFileState; `reload_needed` that systemd has not read the unit's
-file as it is now; `restart_needed` that the running process loaded other files than those on disk.
+file as it is now (for a timer: or that of the service it starts, which it keeps loaded);
+`restart_needed` that the running process loaded other files than those on disk.
 
 A unit that starts with `/usr/local/lib/federation/loaded` keeps the sums of the files it loaded in
 /run/federation/loaded/UNIT (lines of sha256sum); running without such a record means restart.
@@ -20,7 +21,11 @@ FIELDS = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,Fragment
 
 def main(argument: Any) -> Any:
     units = argument["units"]
-    command = ["systemctl", "show", "--property", FIELDS, "--", *units]
+    started = {
+        unit: unit[: -len(".timer")] + ".service" for unit in units if unit.endswith(".timer")
+    }
+    asked = [*units, *started.values()]
+    command = ["systemctl", "show", "--property", FIELDS, "--", *asked]
     try:
         shown = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
     except FileNotFoundError:
@@ -30,7 +35,11 @@ def main(argument: Any) -> Any:
         for block in shown.split("\n\n")
         if block.strip()
     ]
-    return {unit: state(unit, block) for unit, block in zip(units, blocks)}  # noqa: B905
+    found = {unit: state(unit, block) for unit, block in zip(asked, blocks)}  # noqa: B905
+    for timer, service in started.items():
+        if timer in found and service in found and found[service]["reload_needed"]:
+            found[timer]["reload_needed"] = True
+    return {unit: found[unit] for unit in units if unit in found}
 
 
 def state(unit: str, block: Any) -> Any:
