@@ -425,7 +425,9 @@ async def test_batches_that_take_too_long_are_made_smaller(
 
     monkeypatch.setattr(sequence, "advance", slow)
     await append_bytes(database.settings("operator"), bodies(0, 300))
-    async with sequencer.running(sequencer.settings(database, tmp_path)) as daemon:
+    async with sequencer.running(
+        sequencer.settings(database, tmp_path, batch_events=4000)
+    ) as daemon:
         await daemon.until("signed_size", 300)
         assert (await daemon.metrics())["errors_total"] >= 4
     assert asked[:5] == [4000, 1000, 250, 62, 15]
