@@ -5,6 +5,7 @@ that cannot be had is left out, with the reason in the table.
 """
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ LITELLM_CONF = """
 model_list:
   - model_name: tiny
     litellm_params: {{model: openai/tiny, api_base: "http://127.0.0.1:{stub}/v1", api_key: none}}
-general_settings: {{}}
+general_settings: {{master_key: "{key}"}}
 litellm_settings: {{telemetry: false}}
 """
 
@@ -225,10 +226,22 @@ def litellm() -> Contestant:
     if reason:
         return Contestant("LiteLLM", LITELLM, missing=reason)
     config = BENCH / "litellm.yaml"
-    config.write_text(LITELLM_CONF.format(stub=STUB))
-    command = [str(program), "--config", str(config), "--port", str(LITELLM), "--num_workers", "1"]
+    key = f"sk-{secrets.token_hex(24)}"  # it starts without one for "local development only"
+    config.write_text(LITELLM_CONF.format(stub=STUB, key=key))
+    command = [
+        "env",
+        "LITELLM_LOCAL_MODEL_COST_MAP=True",
+        str(program),
+        "--config",
+        str(config),
+        "--port",
+        str(LITELLM),
+        "--num_workers",
+        "1",
+    ]
     version = _version(folder)
-    return started(f"LiteLLM {version}", LITELLM, [*command, "--host", "127.0.0.1"])
+    headers = {"Authorization": f"Bearer {key}"}
+    return started(f"LiteLLM {version}", LITELLM, [*command, "--host", "127.0.0.1"], headers)
 
 
 def portkey() -> Contestant:
