@@ -71,7 +71,7 @@ class Gateway:
         in_flight.inc()
         try:
             if method and exchange.method != method:
-                raise MethodNotAllowed(f"Use {method} here.")
+                raise MethodNotAllowed(method)
             await handler(exchange)
         except Refused as refusal:
             await _last_words(exchange, refusal)

@@ -1,10 +1,11 @@
-"""The control endpoints: health, and their OpenAPI page. FastAPI; nothing here is in a hurry."""
+"""The control endpoints: health, and the OpenAPI page. FastAPI; nothing here is in a hurry."""
 
 from typing import Any
 
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
+from gateway import openapi
 from gateway.health import Health
 
 
@@ -22,9 +23,19 @@ class Report(BaseModel):
     components: dict[str, dict[str, Any]]
 
 
+class Control(FastAPI):
+    """FastAPI, whose page tells of the relayed paths as well."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI."""
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.with_relayed(super().openapi())
+        return self.openapi_schema
+
+
 def control_app(health: Health, node: str) -> FastAPI:
     """The ASGI application of `/health*` and `/openapi.json`."""
-    app = FastAPI(title="Federation gateway", docs_url=None, redoc_url=None)
+    app = Control(title="Federation gateway", docs_url=None, redoc_url=None)
 
     @app.get("/health/live")
     async def live() -> Status:

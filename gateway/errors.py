@@ -97,6 +97,10 @@ class MethodNotAllowed(Refused):
 
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
+    def __init__(self, method: str) -> None:
+        super().__init__(f"Use {method} here.")
+        self.headers = MappingProxyType({"allow": method})  # RFC 9110 15.5.6
+
 
 class BodyTimeout(Refused):
     """The client took too long to send what it announced."""

@@ -145,6 +145,12 @@ class Gateway:
         """The log lines with this message."""
         return [line for line in map(json.loads, self.lines) if line["message"] == message]
 
+    async def until_said(self, message: str, seconds: float = 10) -> None:
+        """Wait for a log line with this message."""
+        async with asyncio.timeout(seconds):
+            while not self.said(message):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
             "node": self.name,

@@ -13,10 +13,13 @@ is its script, so that each request of a test chooses what happens:
     "garbage"         status 200 and a body that is neither JSON nor events
     "huge"            one event that never ends
     "split"           every byte of the stream by itself
+
+Anything else is answered with one word; messages that are none, with 400, as vLLM does.
 """
 
 import asyncio
 import json
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +27,7 @@ from typing import Any
 from aiohttp import web
 
 MODEL = "tiny"
+NUMBER = re.compile(r"\d{1,7}(\.\d+)?")
 PROMPT_TOKENS = 7
 # What other paths answer, whole or as typed events.
 OTHER: dict[str, Any] = {
@@ -115,8 +119,13 @@ class Engine:
     async def _other(self, request: web.Request) -> web.StreamResponse:
         call = Call({k.lower(): v for k, v in request.headers.items()}, await request.read())
         self.calls.append(call)
+        streams = bool(call.body.get("stream"))
+        if request.path == "/v1/completions" and streams:
+            return await self._stream(request, "say", [1.0])
         if request.path in OTHER:
             return web.json_response(OTHER[request.path])
+        if not streams:
+            return web.json_response({"object": "response", "usage": _SPENT})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         for kind, value in EVENTS[request.path]:
@@ -125,8 +134,12 @@ class Engine:
         return response
 
     async def _perform(self, request: web.Request, call: Call) -> web.StreamResponse:
-        verb, *numbers = str(call.body["messages"][-1]["content"]).split()
-        values = [float(number) for number in numbers]
+        content = _script(call.raw)
+        if content is None:
+            error = {"message": "bad messages", "type": "BadRequestError", "code": 400}
+            return web.json_response({"error": error}, status=400)
+        verb, *rest = content.split() or [""]
+        values = [float(word) for word in rest if NUMBER.fullmatch(word)]
         if verb == "status":
             status = int(values[0])
             error = {"message": "no such thing", "type": "BadRequestError", "code": status}
@@ -164,6 +177,7 @@ class Engine:
             await response.write(b"data: ")
             while True:
                 await response.write(b"x" * 65536)
+                await asyncio.sleep(0)  # a write that need not wait lets nobody else run
         pause = values[0] if verb == "pause" else 0.0
         for number in range(int(values[-1]) if values else 1):
             choice = {"index": 0, "delta": {"content": f"word{number} "}, "finish_reason": None}
@@ -188,6 +202,14 @@ class Engine:
         else:
             await _write(response, _envelope("chat.completion.chunk", [], count), verb)
         await _send(response, b"data: [DONE]\n\n", verb)
+
+
+def _script(raw: bytes) -> str | None:
+    """The last message's content; None for a body without one."""
+    try:
+        return str(json.loads(raw)["messages"][-1]["content"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _envelope(kind: str, choices: list[Any], completion_tokens: int | None) -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """Chat completions through the whole gateway, with the official client and with a plain one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import pytest_asyncio
 
 from ledger.requests import Outcome
-from tests.integration.gateway.conftest import Rows, Starter
+from tests.integration.gateway.conftest import Rows, upstreams
 from tests.support.gateway import Gateway
+from tests.support.postgres import Server
 from tests.support.upstream import MODEL, PROMPT_TOKENS, Engine
 
 
@@ -87,6 +90,25 @@ async def test_the_body_is_relayed_byte_for_byte(
     assert call.headers["traceparent"] == sent["traceparent"]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def impatient(folder: Path, ledger: Server, running_engine: Engine) -> AsyncIterator[Gateway]:
+    """A gateway that waits for engines a moment only, and bounds their events."""
+    changes = {
+        "timeouts": {
+            "upstream_first_byte_seconds": 0.5,
+            "upstream_between_bytes_seconds": 0.5,
+            "upstream_total_seconds": 2.0,
+        },
+        "limits": {"max_event_bytes": 100_000},
+        # These engines fail on purpose, one test after another.
+        "routing": {"breaker_failures": 1000},
+    }
+    gateway = Gateway(folder, ledger, upstreams(running_engine), changes)
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("script", "status", "outcome"),
@@ -102,10 +124,9 @@ async def test_the_body_is_relayed_byte_for_byte(
     ],
 )
 async def test_an_engine_that_fails_before_answering_is_a_clear_status(
-    start: Starter, rows: Rows, script: str, status: int, outcome: Outcome, stream: bool
+    impatient: Gateway, rows: Rows, script: str, status: int, outcome: Outcome, stream: bool
 ) -> None:
-    timeouts = {"upstream_first_byte_seconds": 0.5, "upstream_total_seconds": 1.0}
-    gateway = await start(timeouts=timeouts)
+    gateway = impatient
     async with client(gateway, await gateway.key()) as ai:
         with pytest.raises(openai.APIStatusError) as caught:
             await ai.chat.completions.create(**say(script, stream=stream))
@@ -126,9 +147,10 @@ async def test_an_engine_that_fails_before_answering_is_a_clear_status(
     ],
 )
 async def test_a_stream_that_breaks_never_looks_complete(
-    start: Starter, rows: Rows, http: Any, script: str, outcome: Outcome, reason: str | None
+    impatient: Gateway, rows: Rows, http: Any, script: str, outcome: Outcome, reason: str | None
 ) -> None:
-    gateway = await start(timeouts={"upstream_between_bytes_seconds": 0.5})
+    gateway = impatient
+    gateway.lines.clear()
     headers = {"Authorization": f"Bearer {await gateway.key()}"}
     received = b""
     with pytest.raises(Exception, match=r"[Pp]ayload|closed|disconnect"):
@@ -184,9 +206,8 @@ async def test_an_error_inside_a_stream_is_a_failure(gateway: Gateway, rows: Row
     assert row.outcome is not None and row.outcome.outcome is Outcome.UPSTREAM_FAILED
 
 
-async def test_an_endless_event_is_cut(start: Starter, rows: Rows) -> None:
-    gateway = await start(limits={"max_event_bytes": 100_000})
-    async with client(gateway, await gateway.key()) as ai:
+async def test_an_endless_event_is_cut(impatient: Gateway, rows: Rows) -> None:
+    async with client(impatient, await impatient.key()) as ai:
         with pytest.raises(openai.APIStatusError, match="too large"):
             await ai.chat.completions.create(**say("huge", stream=True))
     (row,) = await rows()

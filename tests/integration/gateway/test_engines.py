@@ -167,6 +167,8 @@ async def test_settings_are_taken_anew_without_a_restart(
     gateway = await start()
     key, file = await gateway.key(), gateway.config
     assert (await ask(gateway, http, key, {**say("say 1"), "model": "gpt"}))[0] == 404
+    # The shipper reads the same file as it starts, and must have before it is made wrong.
+    await gateway.until_shipped()
     before = file.read_text()
     file.write_text(
         before + f'\n[aliases]\ngpt = "{MODEL}"\n'
@@ -175,13 +177,12 @@ async def test_settings_are_taken_anew_without_a_restart(
     )
     assert gateway.process is not None
     gateway.process.send_signal(signal.SIGHUP)
-    await asyncio.sleep(0.5)
+    await gateway.until_said("reloaded")
     assert (await ask(gateway, http, key, {**say("say 1"), "model": "gpt"}))[0] == 200
     assert engine.calls[-1].body["model"] == MODEL
     file.write_text("nonsense = 1\n")
     gateway.process.send_signal(signal.SIGHUP)
-    await asyncio.sleep(0.5)
-    assert gateway.said("reload refused")
+    await gateway.until_said("reload refused")
     assert (await ask(gateway, http, key, {**say("say 1"), "model": "gpt"}))[0] == 200
 
 
