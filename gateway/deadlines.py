@@ -46,8 +46,9 @@ class Deadlines:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        # First of all: a fault in one deadline must not be the end of all others.
+        if self._timer is not None:
+            self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         # Two passes: what is late may forget itself, or others.
         for thing in [thing for thing in self._watched if thing.deadline <= now]:
             thing.on_deadline()
-        if self._timer is not None:
-            self._timer = self._loop.call_later(TICK_SECONDS, self._tick)

@@ -229,6 +229,15 @@ class GatewayMetrics:
         self.draining = Gauge(
             "gateway_draining", "1 from the signal to stop until the end.", registry=registry
         )
+        self.tasks = Gauge(
+            "gateway_event_loop_tasks", "Tasks in the event loop.", registry=registry
+        )
+        self.client_connections = Gauge(
+            "gateway_client_connections", "Open connections from clients.", registry=registry
+        )
+        self.upstream_connections = Gauge(
+            "gateway_upstream_connections", "Open connections to engines.", registry=registry
+        )
         self._initialise()
         self.know(upstreams)
 

@@ -87,6 +87,7 @@ class Relay:
     async def run(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> None:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
         model = self._upstreams.resolve(call.model)
+        relayed = call if model == call.model else with_model(call, model)
         reservation = await self._admission.admit(
             principal, model, len(call.body), call.max_tokens, call.answers
         )
@@ -94,9 +95,7 @@ class Relay:
         try:
             intent = self._intent(exchange, principal, call, route)
             await self._audit.open(intent)
-            if model != call.model:
-                call = with_model(call, model)
-            await self._served(exchange, intent, call, model, route, progress)
+            await self._served(exchange, intent, relayed, model, route, progress)
         finally:
             usage = progress.usage if route.usage else COUNTS_NOTHING
             reservation.settle(usage if progress.asked else None)

@@ -114,13 +114,15 @@ def parse_call(body: bytes, route: Route, max_choices: int = 8) -> Call:
 
 
 def with_model(call: Call, model: str) -> Call:
-    """The same call for the model behind an alias; all other bytes stay as they are."""
+    """The same call for the model behind an alias; all other bytes stay as they are. Raises
+    BadRequest for a body that cannot be written anew.
+    """
     spelt = b'"model"'
     if call.body.count(spelt) == 1 and (found := _MODEL.search(call.body)):
         body = call.body[: found.start(1)] + orjson.dumps(model) + call.body[found.end(1) :]
         if orjson.loads(body).get("model") == model:
             return replace(call, body=body)
-    return replace(call, body=orjson.dumps({**orjson.loads(call.body), "model": model}))
+    return replace(call, body=_dumped({**orjson.loads(call.body), "model": model}))
 
 
 def prefix_of(call: Call, route: Route, length: int) -> bytes:
@@ -189,4 +191,12 @@ def _with_usage(call: Call, value: dict[str, Any]) -> Call:
             "'stream_options' must be an object.", param="stream_options", code="invalid_type"
         )
     asked = {**value, "stream_options": {**(options or {}), "include_usage": True}}
-    return replace(call, body=orjson.dumps(asked), hides_usage=True)
+    return replace(call, body=_dumped(asked), hides_usage=True)
+
+
+def _dumped(value: dict[str, Any]) -> bytes:
+    """A body written anew; raises BadRequest for one nested deeper than can be written (254)."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise BadRequest("The body is nested too deeply.", code="invalid_json") from None

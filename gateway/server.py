@@ -165,6 +165,10 @@ async def serve(
         back = _front(MetricsApp(parts.metrics), settings)
         await front.listen(public, public_tls if settings.listen.tls else None)
         await back.listen(private, private_tls)
+        metrics = parts.metrics
+        metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        metrics.client_connections.set_function(lambda: len(front.connections))
+        metrics.upstream_connections.set_function(lambda: parts.transport.open)
         watchdog = asyncio.create_task(notifier.keep_watchdog())
         notifier.ready(f"serving on port {_port(public)}")
         ports = {"port": _port(public), "metrics_port": _port(private)}

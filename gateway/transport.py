@@ -283,6 +283,11 @@ class Transport:
             connection.abort()
         await asyncio.sleep(0)
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._all)
+
     async def post(
         self, target: Target, head: bytes, body: bytes, *, stream: bool, max_bytes: int = 0
     ) -> Response:

@@ -26,6 +26,7 @@ logger = logging.getLogger("gateway.upstreams")
 MAX_LISTING_BYTES = 1 << 20
 # What a client may know of a model; vLLM's own entries also tell paths on its disk.
 SHOWN = ("id", "object", "created", "owned_by", "max_model_len")
+PLAIN = (str, int, float)  # what is nested may be nested too deeply to be written again
 
 
 class Engine:
@@ -269,7 +270,7 @@ def read_listing(body: bytes) -> dict[str, dict[str, Any]]:
     if not isinstance(data, list):
         raise UpstreamFailed(reason="not_json")
     return {
-        entry["id"]: {key: entry[key] for key in SHOWN if key in entry}
+        entry["id"]: {key: entry[key] for key in SHOWN if isinstance(entry.get(key), PLAIN)}
         for entry in data
         if isinstance(entry, dict) and isinstance(entry.get("id"), str)
     }

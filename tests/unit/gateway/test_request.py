@@ -199,3 +199,17 @@ def test_requests_that_begin_alike_have_one_prefix() -> None:
         return prefix_of(Call("m", False, orjson.dumps(fields)), CHAT, 100)
 
     assert prefix("one") == prefix("two") and len(prefix("one")) == 100
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+def test_a_body_too_deep_to_be_written_anew_is_refused_and_otherwise_passed_on() -> None:
+    start = b'{"model":"tiny","stream":true,"x":' + nested(300)
+    assert parse_call(start + b"}", CHAT).body.endswith(start[1:] + b"}")
+    with pytest.raises(BadRequest, match="too deeply"):
+        parse_call(start + b',"stream_options":{}}', CHAT)
+    call = parse_call(b'{"model":"nick","x":' + nested(300) + b',"y":["model"]}', CHAT)
+    with pytest.raises(BadRequest, match="too deeply"):
+        with_model(call, "tiny")
