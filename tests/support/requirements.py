@@ -21,6 +21,8 @@ NEEDED = {
     "prometheus-node-exporter": Path("/usr/bin/prometheus-node-exporter"),
     "prometheus-postgres-exporter": Path("/usr/bin/prometheus-postgres-exporter"),
     "nftables": Path("/usr/sbin/nft"),
+    "nodejs": Path("/usr/bin/node"),
+    "npm": Path("/usr/bin/npm"),
     "openssl": Path("/usr/bin/openssl"),
     "openssh-client": Path("/usr/bin/ssh"),
 }
