@@ -8,11 +8,11 @@ LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
-        bench-deploy bench-gateway bench-keys bench-ledger game-day lock lock-engine reference operator dev \
+        bench-deploy bench-gateway bench-gateway-scale bench-keys bench-ledger game-day lock lock-engine reference operator dev \
         test-requirements
 
 help: ## List these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
 
 up: operator ## Six machines, provisioned and answering; run again: nothing changes
 	@$(FEDCTL) up $(UP_ARGS)
@@ -45,6 +45,9 @@ bench-deploy: dev test-requirements ## A no-op apply beside the same state kept 
 
 bench-gateway: dev test-requirements ## The gateway beside nginx, a bare relay, LiteLLM and Portkey
 	@$(PY) -m tests.bench.gateway
+
+bench-gateway-scale: dev test-requirements ## A request's cost with 1 and 100,000 keys, tenants, past requests
+	@$(PY) -m tests.bench.gateway_scale
 
 bench-keys: dev ## What keys lose to attackers and holders to their keys: static, seed's, ours
 	@nice -n 15 $(PY) -m tests.bench.keys

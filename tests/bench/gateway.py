@@ -45,14 +45,19 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="leave out LiteLLM and Portkey")
     parser.add_argument("--no-streams", action="store_true")
     chosen = parser.parse_args()
+    prepare()
+    with throwaway() as database:
+        database.fresh_database()
+        return asyncio.run(run(chosen, database))
+
+
+def prepare() -> None:
+    """Install what the load needs, and make the folder it works in."""
     missing = [package for package, path in NEEDED.items() if not Path(path).exists()]
     if missing:
         with no_service_starts():
             install(missing)
     BENCH.mkdir(parents=True, exist_ok=True)
-    with throwaway() as database:
-        database.fresh_database()
-        return asyncio.run(run(chosen, database))
 
 
 async def run(chosen: argparse.Namespace, database: Server) -> int:

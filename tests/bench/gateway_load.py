@@ -54,10 +54,11 @@ def wrk(
     sockets = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     assert rate is not None, said
     failed = (int(bad[1]) if bad else 0) + (sum(map(int, sockets.groups())) if sockets else 0)
-    return Load(float(rate[1]), _latency(said, 50), _latency(said, 99), failed)
+    return Load(float(rate[1]), latency(said, 50), latency(said, 99), failed)
 
 
-def _latency(said: str, percentile: int) -> float:
+def latency(said: str, percentile: int) -> float:
+    """A percentile of what wrk printed with `--latency`, in milliseconds."""
     found = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", said, re.M)
     assert found is not None, said
     return float(found[1]) * _UNITS[found[2]]
