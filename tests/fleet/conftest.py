@@ -17,7 +17,7 @@ import pytest
 from inventory.model import Node
 from tests.support.fleet import COMMAND_SECONDS, UP_SECONDS, Fleet, default_cache, write_inventory
 
-BASE = Path("/var/lib/federation-test")
+BASE = Path(os.environ.get("FEDERATION_TEST_HOME", "/var/lib/federation-test"))
 # For whoever writes these tests: keep the fleet between sessions instead of making it anew.
 KEEP = bool(os.environ.get("FEDERATION_TEST_KEEP"))
 

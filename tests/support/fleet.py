@@ -1,7 +1,8 @@
 """Six machines of the tests' own, driven through `fedctl` as a person would.
 
 The tests never touch the lab a person may have running: theirs has another name, another subnet
-and a home of its own. Only the cache (root file system, packages, wheels) is shared, because
+and a home of its own. (FEDERATION_TEST_NAME, _SUBNET and _HOME name yet others, so that two
+checkouts can test at once.) Only the cache (root file system, packages, wheels) is shared, because
 nothing in it is secret or mutable.
 """
 
@@ -22,8 +23,8 @@ from inventory.model import Federation, Node, Role
 
 REPOSITORY = Path(__file__).parents[2]
 FEDCTL = Path(sys.executable).parent / "fedctl"
-NAME = "fedtest"
-SUBNET = "10.87.45"
+NAME = os.environ.get("FEDERATION_TEST_NAME", "fedtest")
+SUBNET = os.environ.get("FEDERATION_TEST_SUBNET", "10.87.45")
 UP_SECONDS = 1500
 COMMAND_SECONDS = 300
 
@@ -32,8 +33,8 @@ def write_inventory(folder: Path) -> Path:
     """The shipped lab inventory under another name and subnet; returns the file's path."""
     text = (REPOSITORY / "inventory" / "lab.toml").read_text()
     text = re.sub(r'^name = "lab"', f'name = "{NAME}"', text, flags=re.MULTILINE)
-    text = text.replace("10.87.43.", f"{SUBNET}.").replace("lab.internal", "fedtest.internal")
-    path = folder / "fedtest.toml"
+    text = text.replace("10.87.43.", f"{SUBNET}.").replace("lab.internal", f"{NAME}.internal")
+    path = folder / f"{NAME}.toml"
     path.write_text(text)
     return path
 
