@@ -49,7 +49,7 @@ bench-gateway: dev test-requirements ## The gateway beside nginx, a bare relay, 
 bench-gateway-scale: dev test-requirements ## A request's cost with 1 and 100,000 keys, tenants, past requests
 	@$(PY) -m tests.bench.gateway_scale
 
-bench-keys: dev ## What keys lose to attackers and holders to their keys: static, seed's, ours
+bench-keys: dev test-requirements ## What keys lose to attackers, holders to their keys; the hourly turn
 	@nice -n 15 $(PY) -m tests.bench.keys
 
 game-day: dev ## Ten rounds of every fault on the lab that is up, under load; judged, and saved

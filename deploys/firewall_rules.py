@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from inventory.flows import Flow, inbound, outbound
-from inventory.model import Federation, Node
+from inventory.model import Federation, Node, Role
 
 PATH = "/etc/nftables.conf"
 TABLE = "inet federation"
@@ -52,7 +52,7 @@ OUTPUT = """\
         ip6 hoplimit 255 icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept \\
             comment "finding neighbours"
 {flows}
-{names}\
+{names}{webhook}\
         meta skuid "_chrony" udp dport 123 accept comment "time"
         meta skuid "_apt" tcp dport {{ 80, 443 }} accept comment "packages, fetched by apt alone"
 
@@ -89,10 +89,25 @@ def rules(federation: Federation, node: Node) -> str:
         HEAD.format(node=node.name, table=TABLE, definitions=text)
         + INPUT.format(flows=_indented(arriving))
         + "\n"
-        + OUTPUT.format(flows=_indented(leaving), names=NAMES if network.dns_servers else "")
+        + OUTPUT.format(
+            flows=_indented(leaving),
+            names=NAMES if network.dns_servers else "",
+            webhook=_webhook(federation, node),
+        )
         + "\n"
         + FORWARD
         + "}\n"
+    )
+
+
+def _webhook(federation: Federation, node: Node) -> str:
+    """Where keys' notices go, from the nodes on which the key decay runs."""
+    keys = federation.keys
+    if keys.webhook_address is None or not node.has(Role.DATA):
+        return ""
+    return (
+        f"        ip daddr {keys.webhook_address} tcp dport {keys.webhook_port} accept "
+        'comment "notices of keys"\n'
     )
 
 

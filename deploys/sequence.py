@@ -20,6 +20,7 @@ from deploys.roles.exporter import exporter
 from deploys.roles.firewall import firewall
 from deploys.roles.gateway import gateway
 from deploys.roles.inference import inference
+from deploys.roles.key_decay import key_decay
 from deploys.roles.macos import macos
 from deploys.roles.monitoring import monitoring
 from deploys.roles.node_exporter import node_exporter
@@ -118,6 +119,7 @@ def stages() -> tuple[Stage, ...]:
                 RoleStep("inference", inference, having(Role.INFERENCE)),
                 RoleStep("node exporter", node_exporter, linux),
                 RoleStep("exporter", exporter, linux),
+                RoleStep("key decay", key_decay, having(Role.DATA)),
             ),
         ),
         Stage(

@@ -6,19 +6,21 @@ call opens one connection, works, and closes it.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import keys, limits, quotas, tenants, usage
+from ledger import key_strength, keys, limits, quotas, tenants, usage
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
-from ledger.errors import Unavailable
+from ledger.errors import Rejected, Unavailable
 from ledger.event import Event
+from ledger.key_strength import KeyHistory
 from ledger.keys import DEFAULT_TENANT, KeyRecord
 from ledger.limits import Limits
 from ledger.quotas import Use
@@ -69,6 +71,25 @@ class Ledger:
         return self._with(
             lambda connection: keys.revoke(connection, key_id, reason=reason, actor=actor)
         )
+
+    def key_history(self, key_id: str) -> KeyHistory:
+        """A key's life so far; raises UnknownKey."""
+        return self._with(lambda connection: key_strength.show(connection, key_id))
+
+    def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> tuple[ApiKey, datetime]:
+        """A key's successor; raises UnknownKey, Rejected, Conflict when it was replaced before."""
+        pepper = Pepper.parse(pepper_text(self.home))
+
+        async def rotate(connection: Connection) -> tuple[ApiKey, datetime]:
+            history = await key_strength.show(connection, key_id)
+            if history.state.revoked:
+                raise Rejected(f"key {key_id} is revoked: issue a new one")
+            return await key_strength.rotate(
+                connection, pepper, history, overlap=overlap, actor=actor,
+                node=socket.gethostname(), now=self.now(),
+            )  # fmt: skip
+
+        return self._with(rotate)
 
     def create_tenant(self, name: str, models: Sequence[str] | None, actor: str) -> None:
         """A new tenant; raises Conflict for one that is there."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedctl.log_access import LogAccess
     from fedctl.replication import View
     from ledger.event import Event as LedgerEvent
+    from ledger.key_strength import KeyHistory
     from ledger.keys import KeyRecord
     from ledger.limits import Limits
     from ledger.quotas import Use
@@ -68,6 +69,14 @@ class LedgerAccess(Protocol):
 
     def revoke(self, key_id: str, reason: str, actor: str) -> "KeyRecord":
         """Revoke a key for good."""
+
+    def key_history(self, key_id: str) -> "KeyHistory":
+        """A key's life so far."""
+        ...
+
+    def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> "tuple[ApiKey, datetime]":
+        """A key's successor, and until when the old one works."""
+        ...
 
     def record(self, wanted: "Sequence[LedgerEvent]") -> None:
         """Append events."""

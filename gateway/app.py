@@ -8,22 +8,28 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import orjson
 
 from gateway import bridge
+from gateway.answers import JSON
 from gateway.bridge import Application
 from gateway.errors import (
     ClientGone,
     InternalError,
     MethodNotAllowed,
+    NotAuthenticated,
     NotFound,
     NotPermitted,
     Refused,
     Stopping,
 )
 from gateway.exchange import CLIENT_GONE_STATUS, Exchange
+from gateway.member import Member
 from gateway.metrics import GatewayMetrics
+from gateway.misuse import MisuseNotes
+from gateway.own_key import OwnKey
 from gateway.relay import Relay
 from gateway.request import authorization, check_content, parse_call
 from gateway.request_log import RequestLog
@@ -31,6 +37,7 @@ from gateway.routes import INFERENCE, ROUTES, Route
 from gateway.seams import Admission, Gate, Principal
 from gateway.settings import Limits
 from gateway.upstreams import Upstreams
+from trust.strength import Misuse
 
 logger = logging.getLogger("gateway.requests")
 
@@ -51,14 +58,19 @@ class Gateway:
         metrics: GatewayMetrics,
         limits: Limits,
         log: RequestLog,
+        misuse: MisuseNotes,
+        own_key: OwnKey,
     ) -> None:
         self._gate, self._admission = gate, admission
         self._relay, self._upstreams = relay, upstreams
         self._control, self._metrics = control, metrics
         self.limits, self._log = limits, log
+        self._misuse, self._own_key = misuse, own_key
         # path -> route's name in metrics, method, handler. Nothing else is reachable.
         self._routes: dict[str, tuple[str, str, Handler]] = {
             "/v1/models": ("models", "GET", self._models),
+            "/v1/keys/self": ("keys", "GET", self._show_key),
+            "/v1/keys/self/rotate": ("keys", "POST", self._rotate_key),
             **dict.fromkeys(CONTROL_PATHS, ("health", "GET", self._answer_control)),
             **{path: (r.name, "POST", self._relayed(r)) for path, r in ROUTES.items()},
         }
@@ -103,6 +115,9 @@ class Gateway:
             check_content(exchange.headers)
             call = parse_call(await exchange.read_body(), route, self.limits.max_choices)
             if not principal.may_use(call.model):
+                if self._upstreams.offers(call.model):
+                    # A name that nothing has is a mistake; one that is there was not given.
+                    self._misuse.note(principal.key_id, Misuse.FORBIDDEN_MODEL)
                 raise NotPermitted("This API key may not use this model.", param="model")
             await self._relay.run(exchange, principal, call, route)
 
@@ -117,7 +132,38 @@ class Gateway:
         principal = await self._gate.authenticate(shown, exchange.client)
         exchange.also = partial(self._admission.headers_for, principal)
         if scope not in principal.scopes:
-            raise NotPermitted(f"This API key lacks the scope {scope!r}.", code="missing_scope")
+            raise self._denied(principal, scope)
+        return principal
+
+    def _denied(self, principal: Principal, scope: str) -> NotPermitted:
+        """Why not: never granted, which counts against the key, or not in the tier it is in."""
+        if isinstance(principal, Member) and scope in principal.granted:
+            tier = principal.tier.name.lower()
+            return NotPermitted(
+                f"This API key is {tier} and may not use the scope {scope!r}. "
+                "See GET /v1/keys/self; POST /v1/keys/self/rotate replaces it.",
+                code="key_too_weak",
+            )
+        self._misuse.note(principal.key_id, Misuse.FORBIDDEN_SCOPE)
+        return NotPermitted(f"This API key lacks the scope {scope!r}.", code="missing_scope")
+
+    async def _show_key(self, exchange: Exchange) -> None:
+        member = await self._own(exchange)
+        await _send_private(exchange, await self._own_key.show(member))
+
+    async def _rotate_key(self, exchange: Exchange) -> None:
+        member = await self._own(exchange)
+        check_content(exchange.headers)
+        answer = await self._own_key.rotate(member, await exchange.read_body())
+        logger.info("key rotated", extra={"key_id": member.key_id, "successor": answer["id"]})
+        await _send_private(exchange, answer)
+
+    async def _own(self, exchange: Exchange) -> Member:
+        """Whoever proved a key, whatever the key may do."""
+        shown = authorization(exchange.headers)
+        principal = await self._gate.authenticate(shown, exchange.client)
+        if not isinstance(principal, Member):
+            raise NotAuthenticated
         return principal
 
     async def _nothing(self, _exchange: Exchange) -> None:
@@ -131,6 +177,11 @@ class Gateway:
         self._metrics.request(route, status, seconds)
         if route != "health" and logger.isEnabledFor(logging.INFO):
             self._log.write(exchange.request_id, route, status, seconds, whole=exchange.complete)
+
+
+async def _send_private(exchange: Exchange, answer: dict[str, Any]) -> None:
+    headers = (JSON, (b"cache-control", b"no-store"))
+    await exchange.send_whole(200, orjson.dumps(answer), headers)
 
 
 async def _last_words(exchange: Exchange, refusal: Refused) -> None:

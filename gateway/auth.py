@@ -1,7 +1,8 @@
 """Who is asking: the key in the header against the keyring, at every request.
 
 Whatever is wrong with a key, the answer is one and the same, and takes the same work: an unknown id
-costs a digest too. A key that was proved once is recognised by its whole header.
+costs a digest too. It counts against the source (see `sources`), never against the key whose id was
+shown. A key that was proved once is recognised by its whole header.
 """
 
 import logging
@@ -10,11 +11,12 @@ from collections.abc import Callable
 from datetime import datetime
 from ipaddress import ip_address
 
-from gateway.errors import LedgerAway, NotAuthenticated
+from gateway.errors import LedgerAway, NotAuthenticated, Refused, TooManyFailures
 from gateway.keyring import Keyring
 from gateway.metrics import GatewayMetrics
 from gateway.request import MAX_AUTHORIZATION_BYTES, bearer
 from gateway.seams import Principal
+from gateway.sources import Sources
 from ledger.keys import Verifier
 from trust import apikeys
 from trust.apikeys import ApiKey, Pepper
@@ -35,8 +37,10 @@ class KeyringGate:
         metrics: GatewayMetrics,
         clock: Callable[[], datetime],
         wall: Callable[[], float] = time.time,
+        sources: Sources | None = None,
     ) -> None:
         self._keyring, self._pepper = keyring, pepper
+        self._sources = sources
         self._metrics, self._clock, self._wall = metrics, clock, wall
 
     async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
@@ -76,11 +80,15 @@ class KeyringGate:
         state = verifier.state(self._clock())
         return None if state == "active" else state
 
-    def _refusal(
-        self, reason: str, client: str | None, key_id: str | None = None
-    ) -> NotAuthenticated:
+    def _refusal(self, reason: str, client: str | None, key_id: str | None = None) -> Refused:
         source = source_class(client)
         self._metrics.auth_failures.labels(reason, source).inc()
+        if reason != "missing" and self._sources is not None:
+            seconds = self._sources.failed(client, time.monotonic())
+            self._metrics.sources.set(len(self._sources))
+            if seconds:
+                self._metrics.source_backoffs[source].inc()
+                return TooManyFailures(seconds)
         logger.info("key refused", extra={"reason": reason, "source": source, "key_id": key_id})
         return NotAuthenticated()
 

@@ -9,10 +9,12 @@ GatewayError
 │   ├── NotFound                404  no such path or model
 │   ├── MethodNotAllowed        405
 │   ├── BodyTimeout             408  the body came too slowly
+│   ├── Conflicting             409  the key was replaced before
 │   ├── BodyTooLarge            413
 │   ├── NotJson                 415  another content type or encoding
 │   ├── HeadTooLarge            431
 │   ├── Limited                 429  a limit of the key or its tenant; it cost nothing
+│   ├── TooManyFailures         429  too many keys that do not work came from this address
 │   ├── Stopping                503  cut short by this gateway's end
 │   ├── LimitsAway              503  what is left of a limit cannot be asked now
 │   ├── LedgerAway              503  keys cannot be checked now
@@ -109,6 +111,12 @@ class BodyTimeout(Refused):
     headers = MappingProxyType({"connection": "close"})
 
 
+class Conflicting(Refused):
+    """What is asked for was done before."""
+
+    status, type, code = 409, "invalid_request_error", "already_rotated"
+
+
 class BodyTooLarge(Refused):
     """More than a request may be."""
 
@@ -143,6 +151,18 @@ class Limited(Refused):
         super().__init__(message, code=code)
         if retry_after_seconds is not None:
             self.headers = MappingProxyType({"retry-after": str(retry_after_seconds)})
+
+
+class TooManyFailures(Refused):
+    """Instead of "incorrect key", to a source that showed too many: never to a working key."""
+
+    status, type, code = 429, "rate_limit_error", "too_many_failures"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            "Too many incorrect API keys came from your address. Wait, then try again."
+        )
+        self.headers = MappingProxyType({"retry-after": str(seconds)})
 
 
 class LimitsAway(Refused):

@@ -29,7 +29,7 @@ from ledger.changes import Changes
 from ledger.errors import LedgerError, Unavailable
 from ledger.keys import Verifier
 from ledger.limits import UNLIMITED, Limits
-from trust.permissions import granted
+from trust.permissions import granted, left_by
 
 UNKNOWN_SECONDS = 0.8
 LOOKUPS_AT_ONCE = 500
@@ -282,14 +282,18 @@ class Keyring:
 
 
 def member_of(verifier: Verifier) -> Member:
-    """Whom a key speaks for."""
+    """Whom a key speaks for, in the tier it has."""
+    scopes = granted(verifier.scopes, verifier.roles)
     return Member(
         verifier.id,
         verifier.tenant,
-        granted(verifier.scopes, verifier.roles),
+        left_by(verifier.tier, scopes),
         verifier.models,
         _same(verifier.limits),
         _same(verifier.tenant_limits),
+        scopes,
+        verifier.tier,
+        verifier.family,
     )
 
 

@@ -8,22 +8,31 @@ limiter's sign of life is always tried.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
 from gateway.ledger_client import WatchedLedger
-from ledger import keys, quotas
+from ledger import key_strength, keys, quotas
 from ledger.connect import Connection, Pool, borrow
 from ledger.errors import OutcomeUnknown, Unavailable
+from ledger.key_strength import KeyHistory, Use
 from ledger.keys import Verifier
 from ledger.quotas import Ask, Deal, Holder
+from trust.apikeys import ApiKey, Pepper
 
 
 class LedgerLimits:
-    """keyring.KeySource and limits.shell.Shares, over the gateway's pool of connections."""
+    """keyring.KeySource, limits.shell.Shares and own_key.KeyLife, over the gateway's pool."""
 
     def __init__(
-        self, pool: Pool, holder: Holder, watched: WatchedLedger, step_seconds: float
+        self,
+        pool: Pool,
+        holder: Holder,
+        watched: WatchedLedger,
+        step_seconds: float,
+        pepper: Pepper,
     ) -> None:
         self._pool, self._holder, self._step_seconds = pool, holder, step_seconds
+        self._pepper = pepper
         self._watched = watched
         self._failed = False
 
@@ -51,6 +60,26 @@ class LedgerLimits:
         """See Shares."""
         async with self._connection() as connection:
             return await quotas.sweep(connection)
+
+    async def note(self, uses: Sequence[Use]) -> int:
+        """See misuse.Send."""
+        async with self._connection() as connection:
+            return await key_strength.note(connection, uses)
+
+    async def history(self, key_id: str) -> KeyHistory:
+        """See own_key.KeyLife."""
+        async with self._connection() as connection:
+            return await key_strength.show(connection, key_id)
+
+    async def rotate(
+        self, history: KeyHistory, overlap: timedelta, now: datetime
+    ) -> tuple[ApiKey, datetime]:
+        """See own_key.KeyLife; the key itself is named as who did it."""
+        async with self._connection() as connection:
+            return await key_strength.rotate(
+                connection, self._pepper, history, overlap=overlap, now=now,
+                actor=f"key:{history.key_id}", node=self._holder.place.partition("/")[0],
+            )  # fmt: skip
 
     @asynccontextmanager
     async def _connection(self, *, always: bool = False) -> AsyncIterator[Connection]:

@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway import routes
+from trust.strength import Misuse
 
-ROUTES = (*(route.name for route in routes.ROUTES.values()), "models", "health", "other")
+ROUTES = (*(route.name for route in routes.ROUTES.values()), "models", "keys", "health", "other")
 STATUSES = (
     200,
     400,
@@ -109,6 +110,23 @@ class GatewayMetrics:
             "gateway_auth_failures",
             "Keys turned down, by reason and where they came from.",
             ("reason", "source"),
+            registry=registry,
+        )
+        self._source_backoffs = Counter(
+            "gateway_source_backoffs",
+            "Keys turned down whose source had to wait already.",
+            ("source",),
+            registry=registry,
+        )
+        self.sources = Gauge(
+            "gateway_failing_sources",
+            "Addresses from which keys were turned down lately.",
+            registry=registry,
+        )
+        self._misuse = Counter(
+            "gateway_key_misuse",
+            "What working keys tried that they may not.",
+            ("kind",),
             registry=registry,
         )
         self.audit_failures = Counter(
@@ -274,6 +292,8 @@ class GatewayMetrics:
         for failure in AUTH_FAILURES:
             for source in SOURCES:
                 self.auth_failures.labels(failure, source)
+        self.source_backoffs = {name: self._source_backoffs.labels(name) for name in SOURCES}
+        self.misuse = {kind: self._misuse.labels(kind.name.lower()) for kind in Misuse}
         for outcome in OUTCOMES:
             self.outcomes.labels(outcome)
         for step in ("run", "intent", "outcome"):

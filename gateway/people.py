@@ -1,4 +1,4 @@
-"""Keys and limits, put together: the keyring, its listener, and the limiter."""
+"""Keys and limits, put together: the keyring, its listener, the limiter, and what keys did."""
 
 import asyncio
 import time
@@ -15,14 +15,21 @@ from gateway.limits.shell import Limiter
 from gateway.limits.shell import Terms as LimitTerms
 from gateway.listener import Listener
 from gateway.metrics import GatewayMetrics
+from gateway.misuse import MisuseNotes
+from gateway.own_key import OwnKey
 from gateway.settings import GatewaySettings
 from ledger.connect import Pool, Settings, connect
 from ledger.identifiers import new_id
 from ledger.quotas import Holder
+from trust.apikeys import Pepper
 
 MEASURE_SECONDS = 1.0
 # A step may not take longer than this: a key is looked up while its request waits.
 STEP_SECONDS = 1.5
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass
@@ -32,6 +39,8 @@ class People:
     keyring: Keyring
     limiter: Limiter
     listener: Listener
+    misuse: MisuseNotes
+    own_key: OwnKey
     metrics: GatewayMetrics
     _measuring: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -44,6 +53,7 @@ class People:
         watched: WatchedLedger,
         metrics: GatewayMetrics,
         context_of: Callable[[str], int | None],
+        pepper: Pepper,
     ) -> "People":
         """The parts of this gateway; nothing is asked before `start`."""
         keys, quotas = settings.keys, settings.quotas
@@ -54,7 +64,7 @@ class People:
             quotas.lease_seconds,
             settings.timeouts.upstream_total_seconds + settings.timeouts.drain_seconds,
         )
-        source = LedgerLimits(pool, holder, watched, STEP_SECONDS)
+        source = LedgerLimits(pool, holder, watched, STEP_SECONDS, pepper)
         keyring = Keyring(
             source,
             KeyTerms(keys.lease_seconds, keys.stale_seconds, keys.max_cached, keys.max_unknown),
@@ -67,23 +77,26 @@ class People:
                 quotas.lease_seconds, quotas.patience_seconds, quotas.assumed_completion_tokens
             ),
             now=time.monotonic,
-            clock=lambda: datetime.now(UTC),
+            clock=_clock,
             context_of=context_of,
         )
         listener = Listener(
             lambda: connect(ledger), keyring, limiter.recall, metrics, keys.poll_seconds
         )
-        return cls(keyring, limiter, listener, metrics)
+        own_key = OwnKey(source, _clock, time.monotonic)
+        return cls(keyring, limiter, listener, MisuseNotes(source.note, metrics), own_key, metrics)
 
     async def start(self) -> None:
         """Begin to listen and to hold shares; the ledger need not be there yet."""
         self.listener.start()
+        self.misuse.start()
         await self.limiter.start()
         self._measuring = asyncio.create_task(self._measure())
 
     async def stop(self) -> None:
         """Give all shares back and stop listening; after the last request."""
         await self.limiter.stop()
+        await self.misuse.stop()
         await self.listener.stop()
         if self._measuring is not None:
             self._measuring.cancel()

@@ -33,6 +33,7 @@ from gateway.recording import Recording
 from gateway.relay import Relay
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
+from gateway.sources import Sources
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from inventory.config import ConfigError
@@ -113,6 +114,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         ledger,
         metrics,
         upstreams.context_of,
+        material.pepper,
     )
     relay = Relay(
         settings.node,
@@ -126,9 +128,21 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         utc_now,
     )
     log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
-    gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now)
+    sources = Sources(settings.keys.source_burst, settings.keys.source_per_minute)
+    gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now, sources=sources)
     control = control_app(health, settings.node)
-    app = Gateway(gate, people.limiter, relay, upstreams, control, metrics, settings.limits, log)
+    app = Gateway(
+        gate,
+        people.limiter,
+        relay,
+        upstreams,
+        control,
+        metrics,
+        settings.limits,
+        log,
+        people.misuse,
+        people.own_key,
+    )
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.
     await connections.open(wait=False)
     try:

@@ -67,6 +67,8 @@ class Keys(Section):
     stale_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 3600.0
     max_cached: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
     max_unknown: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    source_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    source_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 60
 
     @model_validator(mode="after")
     def _polls_within_the_lease(self) -> Self:

@@ -104,14 +104,18 @@ class Upstreams:
         """Requests that wait for room."""
         return sum(map(len, self._queues.values()))
 
+    def offers(self, model: str) -> bool:
+        """Whether any engine serves what clients call this."""
+        real = self.aliases.get(model, model)
+        return any(engine.serves(real) for engine in self.engines)
+
     def resolve(self, model: str) -> str:
         """The model behind an alias, or `model` itself; raises NotFound when nobody serves it."""
-        real = self.aliases.get(model, model)
-        if not any(engine.serves(real) for engine in self.engines):
+        if not self.offers(model):
             raise NotFound(
                 f"The model {model!r} does not exist.", param="model", code="model_not_found"
             )
-        return real
+        return self.aliases.get(model, model)
 
     async def acquire(self, model: str, prefix: bytes, tried: Collection[Engine] = ()) -> Engine:
         """An engine with room for one more request, which is now taken: `release` it.

@@ -9,6 +9,7 @@ import re
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -41,6 +42,13 @@ DomainName = Annotated[
     StringConstraints(
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
         max_length=200,
+    ),
+]
+WebhookUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
+        max_length=400,
     ),
 ]
 UnixUser = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,30}$")]
@@ -189,6 +197,28 @@ class Backup(Frozen):
     archive_timeout_seconds: Annotated[Count, Field(ge=10, le=3600)] = 60
 
 
+class Keys(Frozen):
+    """Whom the key decay tells of keys that weaken and end, besides the log.
+
+    `webhook_url` is https, without a user in it; `webhook_address` is where its host is, which the
+    data nodes' firewalls then let them reach. Both or neither.
+    """
+
+    webhook_url: WebhookUrl | None = None
+    webhook_address: Address | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.webhook_url is None) != (self.webhook_address is None):
+            raise ValueError("webhook_url and webhook_address belong together")
+        return self
+
+    @property
+    def webhook_port(self) -> int:
+        """The port of the webhook; 443 unless its URL says otherwise."""
+        return urlsplit(self.webhook_url or "").port or 443
+
+
 class Ports(Frozen):
     """Where each service listens; one table, so that no two parts disagree."""
 
@@ -226,6 +256,7 @@ class Federation(Frozen):
     inference: Inference
     ports: Ports = Ports()
     backup: Backup = Backup()
+    keys: Keys = Keys()
     nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ MEMBER_ROLES = (
     ("fed_replication", "replication"),
     ("fed_rewind", "postgres"),
     ("fed_sequencer", "federation"),
+    ("fed_keys", "federation"),
 )
 DATABASE = "federation"
 
@@ -29,7 +30,8 @@ def hba(
     """`pg_hba.conf`: first match wins, and the last lines refuse everybody.
 
     `local` maps operating system users to the role each may take over the local socket; `postgres`
-    is always itself there, and may replicate. `members` are the data nodes: each may sequence.
+    is always itself there, and may replicate. `members` are the data nodes: each may sequence
+    events and settle keys.
     `keepers` have a repository, and tell the log of backups and restore tests.
     """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]

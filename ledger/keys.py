@@ -16,6 +16,7 @@ from ledger.queries import QUERIES
 from ledger.translate import translated
 from trust import apikeys
 from trust.apikeys import ApiKey, Pepper
+from trust.tiers import Tier
 
 State = Literal["active", "expired", "revoked"]
 DEFAULT_TENANT = "default"
@@ -23,7 +24,9 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """A key as people see it. `models` None means every model; `expires_at` None means never."""
+    """A key as people see it. `models` None means every model. `expires_at` is when it ends: as it
+    was issued, by its maximum age, or since it was replaced. `strength` is as last settled.
+    """
 
     id: str
     name: str
@@ -37,6 +40,9 @@ class KeyRecord:
     revoked_reason: str | None
     tenant: str = DEFAULT_TENANT
     roles: tuple[str, ...] = ()
+    tier: Tier = Tier.STRONG
+    strength: float = 100.0
+    replaced_by: str | None = None
 
     def state(self, now: datetime) -> State:
         """Whether the key works at `now`, and if not, why."""
@@ -45,7 +51,9 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What recognises a key: its digest (out of `repr`), and what it may."""
+    """What recognises a key: its digest (out of `repr`), and what it may. `limits` are what its
+    tier leaves of them; keys of a `family` (its first key's id) share them.
+    """
 
     id: str
     name: str
@@ -59,6 +67,8 @@ class Verifier:
     roles: frozenset[str] = frozenset()
     limits: Limits = UNLIMITED
     tenant_limits: Limits = UNLIMITED
+    tier: Tier = Tier.STRONG
+    family: str = ""
 
     def state(self, now: datetime) -> State:
         """Whether the key works at `now`, and if not, why."""
@@ -101,9 +111,8 @@ async def issue(
         "roles": list(roles),
     }
     with translated(writing=True):
-        cursor = await connection.execute(QUERIES["key_issue"], values)
-        rows = await cursor.fetchall()
-    return made, _record(rows[0])
+        await connection.execute(QUERIES["key_issue"], values)
+    return made, await show(connection, made.id)
 
 
 async def list_keys(connection: Connection, tenant: str | None = None) -> tuple[KeyRecord, ...]:
@@ -169,6 +178,7 @@ def _verifier(row: Row) -> Verifier:
         **{
             **row,
             "digest": bytes(row["digest"]),
+            "tier": Tier(row["tier"]),
             "scopes": frozenset(row["scopes"]),
             "roles": frozenset(row["roles"]),
             "models": None if models is None else frozenset(models),
@@ -181,6 +191,7 @@ def _record(row: Row) -> KeyRecord:
     return KeyRecord(
         **{
             **row,
+            "tier": Tier(row["tier"]),
             "roles": tuple(row["roles"]),
             "scopes": tuple(row["scopes"]),
             "models": None if models is None else tuple(models),

@@ -1,4 +1,4 @@
-"""Load the named blocks of `queries.sql` and `quotas.sql`: the only way SQL gets into our Python.
+"""Load the named blocks of the package's `.sql` files: the only way SQL gets into our Python.
 
 A block is `-- name: x`, one comment line saying what it is for, then one statement with psycopg's
 `%(named)s` parameters. A malformed file fails at import, not in front of a user.
@@ -30,7 +30,7 @@ def parse(text: str) -> Mapping[str, LiteralString]:
 
 def load(folder: Path = Path(__file__).parent) -> Mapping[str, LiteralString]:
     """All statements of the package's `.sql` files; ValueError for a name in two of them."""
-    files = ("queries.sql", "quotas.sql")
+    files = ("queries.sql", "quotas.sql", "strength.sql")
     return parse("\n".join((folder / name).read_text(encoding="utf-8") for name in files))
 
 

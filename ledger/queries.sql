@@ -46,20 +46,23 @@ INSERT INTO ledger.api_keys
     (id, name, digest, pepper_version, scopes, models, created_by, expires_at, tenant, roles)
 VALUES (%(id)s, %(name)s, %(digest)s, %(pepper_version)s, %(scopes)s, %(models)s, %(actor)s,
         %(expires_at)s, %(tenant)s, %(roles)s)
-RETURNING id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
-          revoked_at, revoked_by, revoked_reason
+RETURNING id
 
 -- name: key_list
 -- Every key there ever was, of one tenant or (null) of all, oldest first; no digest.
-SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
-       revoked_at, revoked_by, revoked_reason
-FROM ledger.api_keys WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY created_at, id
+SELECT k.id, k.name, k.tenant, k.roles, k.scopes, k.models, k.created_at, k.created_by,
+       least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at,
+       k.revoked_at, k.revoked_by, k.revoked_reason, s.tier, s.strength, s.replaced_by
+FROM ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id
+WHERE %(tenant)s::text IS NULL OR k.tenant = %(tenant)s ORDER BY k.created_at, k.id
 
 -- name: key_show
 -- One key as people see it; no digest.
-SELECT id, name, tenant, roles, scopes, models, created_at, created_by, expires_at,
-       revoked_at, revoked_by, revoked_reason
-FROM ledger.api_keys WHERE id = %(id)s
+SELECT k.id, k.name, k.tenant, k.roles, k.scopes, k.models, k.created_at, k.created_by,
+       least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at,
+       k.revoked_at, k.revoked_by, k.revoked_reason, s.tier, s.strength, s.replaced_by
+FROM ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id
+WHERE k.id = %(id)s
 
 -- name: key_revoke
 -- Revoke a key that is not yet; the first one's reason stays.
@@ -69,8 +72,9 @@ WHERE id = %(id)s AND revoked_at IS NULL
 
 -- name: key_find
 -- What a gateway needs to judge one key: a single look at the primary key.
-SELECT id, name, digest, pepper_version, scopes, models, expires_at, revoked_at, tenant, roles
-FROM ledger.api_keys WHERE id = %(id)s
+SELECT k.id, k.name, k.digest, k.pepper_version, k.scopes, k.models, k.revoked_at, k.tenant,
+       k.roles, least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at, s.tier, s.family
+FROM ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id WHERE k.id = %(id)s
 
 -- name: requests_ship
 -- Append events of the audit, and keep the rows they make.

@@ -20,7 +20,7 @@ ORDER BY t.name
 INSERT INTO ledger.limits AS l
     (subject, requests_per_minute, tokens_per_minute, concurrent_requests, tokens_per_day,
      tokens_per_month, changed_by)
-VALUES (%(subject)s, %(requests_per_minute)s, %(tokens_per_minute)s, %(concurrent_requests)s,
+VALUES (ledger.limit_subject(%(subject)s), %(requests_per_minute)s, %(tokens_per_minute)s, %(concurrent_requests)s,
         %(tokens_per_day)s, %(tokens_per_month)s, %(actor)s)
 ON CONFLICT (subject) DO UPDATE
 SET requests_per_minute = excluded.requests_per_minute,
@@ -32,17 +32,18 @@ SET requests_per_minute = excluded.requests_per_minute,
 -- name: limits_show
 -- The limits of a key or a tenant; no row when it never had any.
 SELECT requests_per_minute, tokens_per_minute, concurrent_requests, tokens_per_day, tokens_per_month
-FROM ledger.limits WHERE subject = %(subject)s
+FROM ledger.limits WHERE subject = ledger.limit_subject(%(subject)s)
 
 -- name: keys_find
 -- What a gateway needs to judge some keys (or one row of nulls), and the version of this answer.
 SELECT g.version, k.id, k.name, k.digest, k.pepper_version, k.scopes, k.roles, k.tenant, k.models,
-       k.expires_at, k.revoked_at, t.models AS tenant_models, to_jsonb(l) AS limits,
-       to_jsonb(tl) AS tenant_limits
+       least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at, k.revoked_at, s.tier,
+       s.family, t.models AS tenant_models, to_jsonb(l) AS limits, to_jsonb(tl) AS tenant_limits
 FROM ledger.keyring AS g
-LEFT JOIN ledger.api_keys AS k ON k.id = ANY (%(ids)s)
+LEFT JOIN (ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id)
+    ON k.id = ANY (%(ids)s)
 LEFT JOIN ledger.tenants AS t ON t.name = k.tenant
-LEFT JOIN ledger.limits AS l ON l.subject = 'key:' || k.id
+LEFT JOIN LATERAL ledger.limits_now('key:' || s.family) AS l ON true
 LEFT JOIN ledger.limits AS tl ON tl.subject = 'tenant:' || k.tenant
 
 -- name: keyring_changes
@@ -86,7 +87,7 @@ SELECT m.meter, m.period, m.used + coalesce(sum(s.used), 0) AS used,
 FROM ledger.quota_meters AS m
 LEFT JOIN ledger.quota_shares AS s ON (s.subject, s.meter, s.period) = (m.subject, m.meter, m.period)
 LEFT JOIN ledger.quota_holders AS h ON h.holder = s.holder
-WHERE m.subject = %(subject)s
+WHERE m.subject = ledger.limit_subject(%(subject)s)
   AND m.period IN ('', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
                    to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))
 GROUP BY m.meter, m.period, m.used ORDER BY m.meter

@@ -14,6 +14,7 @@ from trust.strength import (
     idle_days,
     misuse_points,
     probation_left,
+    strength,
     usage,
 )
 from trust.tiers import Tier
@@ -53,6 +54,29 @@ def unchanged_until(state: State, now_seconds: float) -> float:
         dwell = state.tier_since_seconds + parameters.climb_hours * HOUR_SECONDS - now_seconds
         hours = min(hours, max(rise, int(dwell // HOUR_SECONDS)))
     return at(max(0, hours - 1))
+
+
+def dormant_at(state: State, now_seconds: float) -> float | None:
+    """When a settled key that works now will be dormant if nothing happens to it: the first hour
+    below the lowest line. None: not within the horizon, or it is dormant (or revoked) already.
+    """
+    if state.revoked or state.tier is Tier.DORMANT:
+        return None
+    parameters = state.parameters
+    bottom = math.log(parameters.falls_below[0] / parameters.initial_strength)
+    span = range(int(min(HORIZON_HOURS, (LATEST_SECONDS - now_seconds) // HOUR_SECONDS)))
+    held_back = _held_back(state, now_seconds)
+
+    def at(hour: int) -> float:
+        return now_seconds + hour * HOUR_SECONDS
+
+    # Not before what is held back now would do it, not after rest alone does.
+    first = bisect_left(span, True, key=lambda hour: _lost(state, at(hour)) - held_back < bottom)
+    last = bisect_left(span, True, key=lambda hour: _lost(state, at(hour)) < bottom)
+    for hour in range(first, last):
+        if strength(state, at(hour)) < parameters.falls_below[0]:
+            return at(hour)
+    return at(last) if last < len(span) else None
 
 
 def _lost(state: State, when: float) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from types import MappingProxyType
 
+from trust.tiers import ALLOWANCES, Tier
+
 
 class Scope(StrEnum):
     """One right. Every path of the gateway asks for one; none asks for the last two yet."""
@@ -38,6 +40,11 @@ ROLE_SCOPES = MappingProxyType(
 )
 
 
+# Scopes whose harm is small: what a weak or dormant key keeps (see trust/tiers.py). They show
+# nobody's work, and cost no more than the key's limits allow.
+BASIC = frozenset({Scope.INFERENCE, Scope.TOKENIZE})
+
+
 def granted(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
     """Every scope that a key with these scopes and roles has."""
     known = {scope for scope in scopes if scope in set(Scope)}
@@ -45,6 +52,14 @@ def granted(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
         if role in set(Role):
             known |= ROLE_SCOPES[Role(role)]
     return frozenset(str(scope) for scope in known)
+
+
+def left_by(tier: Tier, scopes: frozenset[str]) -> frozenset[str]:
+    """Those of the granted scopes that a key of this tier may use without a signed proof."""
+    allowance = ALLOWANCES[tier]
+    if allowance.step_up or allowance.scopes == "none":
+        return frozenset()
+    return scopes if allowance.scopes == "all" else scopes & frozenset(map(str, BASIC))
 
 
 def allows(scopes: Iterable[str], roles: Iterable[str], needed: Scope) -> bool:

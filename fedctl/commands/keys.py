@@ -1,6 +1,5 @@
-"""`keys issue|list|revoke|limits`: who may use the gateway."""
+"""`keys ...`: who may use the gateway. How keys live and are replaced is in `key_life`."""
 
-import re
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +8,8 @@ import click
 
 from fedctl import limit_options
 from fedctl.app import App, FedGroup, pass_app
+from fedctl.commands.key_life import explain, rotate, show, simulate
+from fedctl.durations import Duration
 from fedctl.limit_options import limit_option
 from fedctl.render import age
 from fedctl.work import actor, working
@@ -17,30 +18,11 @@ from ledger.limits import UNLIMITED, key_subject
 from trust.permissions import Role, Scope
 
 DEFAULT_SCOPES = ("inference",)
-_DURATION = re.compile(r"([1-9][0-9]{0,4})([hdw])")
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @click.group(cls=FedGroup)
 def keys() -> None:
     """API keys of the gateway. Only a hash of a key is kept; its text is shown once."""
-
-
-class Duration(click.ParamType[timedelta]):
-    """`12h`, `30d`, `4w`."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """A number of hours, days or weeks."""
-        if isinstance(value, timedelta):
-            return value
-        match = _DURATION.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r} is not like 12h, 30d or 4w", param, ctx)
-        return int(match[1]) * _UNITS[match[2]]
 
 
 @keys.command()
@@ -54,7 +36,10 @@ class Duration(click.ParamType[timedelta]):
 )
 @click.option("--model", "models", multiple=True, help="Only these models (default: all).")
 @click.option(
-    "--expires", type=Duration(), metavar="DURATION", help="12h, 30d, 4w (default: never)."
+    "--expires",
+    type=Duration(),
+    metavar="DURATION",
+    help="12h, 30d, 4w (default and most: a year).",
 )
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose key it is.")
 @click.option(
@@ -116,13 +101,27 @@ def list_(app: App, everything: bool, tenant: str | None) -> None:
         app.output.say("no keys: fedctl keys issue NAME")
         return
     app.output.table(
-        ("id", "tenant", "name", "state", "scopes", "models", "created", "by", "expires"),
+        (
+            "id",
+            "tenant",
+            "name",
+            "state",
+            "tier",
+            "strength",
+            "scopes",
+            "models",
+            "created",
+            "by",
+            "expires",
+        ),
         [
             (
                 k.id,
                 k.tenant,
                 k.name,
                 k.state(now) + (f" ({k.revoked_reason})" if k.revoked_reason else ""),
+                k.tier.name.lower(),
+                f"{k.strength:.0f}",
                 " ".join((*k.scopes, *(f"role:{role}" for role in k.roles))),
                 "all" if k.models is None else " ".join(k.models),
                 age(k.created_at, now),
@@ -180,4 +179,9 @@ def limits_(app: App, key_id: str, limits: tuple[tuple[str, int | None], ...]) -
 
 
 def _value(record: KeyRecord, now: datetime) -> dict[str, Any]:
-    return {**record.__dict__, "state": record.state(now)}
+    tier = record.tier.name.lower()
+    return {**record.__dict__, "state": record.state(now), "tier": tier}
+
+
+for _command in (rotate, show, explain, simulate):
+    keys.add_command(_command)

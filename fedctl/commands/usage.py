@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fedctl.app import App, FedCommand, pass_app
-from fedctl.commands.keys import Duration
+from fedctl.durations import Duration
 from fedctl.render import age
 from ledger.usage import Usage
 

@@ -27,7 +27,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.usage import Usage
 from ledger.errors import LedgerError, Unavailable
-from ledger.limits import UNLIMITED, Limits, key_subject, tenant_subject
+from ledger.limits import UNLIMITED, Limits, tenant_subject
 from ledger.quotas import CONCURRENT, Ask, Deal
 
 logger = logging.getLogger("gateway.limits")
@@ -177,7 +177,7 @@ class Limiter:
     def _accounts_of(self, member: Member, now: float) -> list[Account]:
         found = []
         if member.limits is not UNLIMITED:
-            found.append(self._account(key_subject(member.key_id), member.limits, now))
+            found.append(self._account(member.limit_subject, member.limits, now))
         if member.tenant_limits is not UNLIMITED:
             found.append(self._account(tenant_subject(member.tenant), member.tenant_limits, now))
         return found

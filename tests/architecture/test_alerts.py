@@ -8,6 +8,7 @@ import yaml  # type: ignore[import-untyped]
 
 from daemons.backup.decide import Backup, Figures, Info, exposition
 from daemons.exporter.decide import Snapshot, UnitState, metrics
+from daemons.key_decay import shell as key_decay
 from daemons.restore_test import decide as tests
 from daemons.sequencer.metrics import SequencerMetrics
 from daemons.witness.metrics import WitnessMetrics
@@ -28,12 +29,16 @@ def expressions() -> str:
 
 
 def jobs() -> str:
-    """What backup jobs and restore tests leave for node_exporter."""
+    """What jobs leave for node_exporter."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     backup = Backup("x", "full", moment, moment, 1, 1, "0/1", "0/2", "0" * 24, error=False)
     info = Info((backup,), "0" * 24, "ok")
     figures = Figures(1, info, 1.0, 1.0, job_good=True, checksum_errors=0, **DISK)
-    return exposition(figures) + tests.exposition(tests.Measured(1, 1.0), 1.0)
+    return (
+        exposition(figures)
+        + tests.exposition(tests.Measured(1, 1.0), 1.0)
+        + key_decay.exposition(key_decay.Result())
+    )
 
 
 def test_every_gateway_metric_in_a_rule_is_exported() -> None:

@@ -16,12 +16,13 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[inference]`": model.Inference,
     "`[ports]`": model.Ports,
     "`[backup]`": model.Backup,
+    "`[keys]`": model.Keys,
     "`[nodes.NAME]`": model.Node,
     "`limits`": model.Limits,
     "`ssh`": model.Ssh,
 }
 # Tables of their own in the file, or the name of one.
-ELSEWHERE = {"network", "inference", "ports", "backup", "nodes", "name"}
+ELSEWHERE = {"network", "inference", "ports", "backup", "keys", "nodes", "name"}
 
 
 def rows(title: str) -> dict[str, str]:

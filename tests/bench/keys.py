@@ -1,4 +1,5 @@
-"""`make bench-keys`: what each kind of key loses to each attacker, and what its holder suffers.
+"""`make bench-keys`: what each kind of key loses to each attacker, what its holder suffers, and
+how long the hourly turn over 100,000 keys takes.
 
 A simulation, not a measurement of attacks in the wild: its numbers are worth what the stated models
 are worth. It prints what comes out, also where ours is no better.
@@ -13,6 +14,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench import key_decay
 from tests.bench.key_contestants import Judge, Ours, Seed, Static
 from tests.bench.key_world import Attack, Hours, Outcome, World, every, office, office_with_holiday
 from tests.bench.machine import machine
@@ -93,7 +95,9 @@ def main() -> int:
         (title, {name: total(name, hours, Attack(), days) for name in JUDGES})
         for title, hours, days in HOLDERS
     ]
-    text = page(attacks, holders, time.process_time() - begun)
+    simulated = time.process_time() - begun
+    turns = key_decay.measure()
+    text = page(attacks, holders, simulated, turns)
     sys.stdout.write(text)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(text)
@@ -113,6 +117,7 @@ def page(
     attacks: list[tuple[str, str, dict[str, Outcome]]],
     holders: list[tuple[str, dict[str, Outcome]]],
     seconds: float,
+    turns: list[key_decay.Turn],
 ) -> str:
     """The result as a page of Markdown."""
     losses = "\n".join(
@@ -151,6 +156,9 @@ def page(
         seconds=seconds,
         losses=losses,
         suffering=suffering,
+        keys=f"{key_decay.KEYS:,}",
+        slowest=max(turn.seconds for turn in turns),
+        turns=key_decay.table(turns),
     )
 
 

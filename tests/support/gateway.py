@@ -167,6 +167,8 @@ class Gateway:
                 "port": self.database.port,
                 "acquire_timeout_seconds": 2.0,
             },
+            # Tests show many keys that do not work, all from one address.
+            "keys": {"source_burst": 1_000_000},
             "spool": {"path": str(self.spool), "segment_kib": 256, "max_mib": 64},
             "timeouts": {},
             "routing": {},

@@ -154,7 +154,7 @@ class Server:
         self.psql(
             "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
             "GRANT CONNECT ON DATABASE federation"
-            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_metrics"
+            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_keys, fed_metrics"
         )
 
     def empty_database(self) -> None:

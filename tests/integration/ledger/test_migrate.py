@@ -124,13 +124,13 @@ async def test_a_failing_migration_leaves_those_before_it_and_nothing_of_itself(
 ) -> None:
     number = f"{LATEST + 1:04}"
     (files / f"{number}_bad.up.sql").write_text(
-        "CREATE TABLE ledger.half (x int); SELECT 1 / 0; CREATE TABLE ledger.other (x int);"
+        "CREATE TABLE ledger.halfway (x int); SELECT 1 / 0; CREATE TABLE ledger.other (x int);"
     )
     (files / f"{number}_bad.down.sql").write_text("SELECT 1;")
     with pytest.raises(MigrationFailed, match=rf"{number}_bad.up.sql was rolled back: division"):
         await migrate(empty.dsn(), "up", folder=files)
     assert await at(empty) == LATEST
-    assert not [line for line in catalog(empty) if "half" in line]
+    assert not [line for line in catalog(empty) if "halfway" in line]
 
 
 @pytest.mark.parametrize("half", ["up", "down"])

@@ -110,6 +110,31 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         " ledger.deal_shares('h', '[]')",
         {"gateway", "owner"},
     ),
+    "read how strong keys are": (
+        "SELECT * FROM ledger.key_strength, ledger.key_traces, ledger.key_parameters",
+        {"gateway", "operator", "keys", "owner"},
+    ),
+    "make a key strong": ("UPDATE ledger.key_strength SET tier = 3", {"keys", "owner"}),
+    "let a key live longer than its maximum age": (
+        "UPDATE ledger.key_strength SET ends_at = ends_at + interval '1 s'",
+        set(),
+    ),
+    "forget that a key replaced another": (
+        "UPDATE ledger.key_strength SET family = 'x'",
+        set(),
+    ),
+    "forget a key's misuse": ("DELETE FROM ledger.key_traces", {"owner"}),
+    "write bits past the function": (
+        "UPDATE ledger.key_traces SET newest_hour = 0",
+        {"owner"},
+    ),
+    "note a use": (
+        "SELECT ledger.note_key_uses(ARRAY[]::text[], ARRAY[]::text[], ARRAY[]::integer[])",
+        {"gateway", "owner"},
+    ),
+    "mend traces": ("SELECT ledger.mend_traces(ARRAY[]::text[], 1)", {"keys", "owner"}),
+    "delete strengths": ("DELETE FROM ledger.key_strength", set()),
+    "change old parameters": ("UPDATE ledger.key_parameters SET value = '{}'", set()),
     "delete keys": ("DELETE FROM ledger.api_keys", set()),
     "truncate keys": ("TRUNCATE ledger.api_keys CASCADE", set()),
     "read the audit": ("SELECT * FROM ledger.requests", {"operator", "owner"}),
@@ -186,7 +211,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         """SELECT ledger.append_events(ARRAY['{"id":"01890a5d-ac96-774b-bcce-b302099a8057","""
         """"time":"2026-01-01T00:00:00Z","node":"n","actor":"a","kind":"k","subject":"s","""
         """"data":{}}'::bytea])""",
-        {"gateway", "operator", "sequencer", "owner"},
+        {"gateway", "operator", "sequencer", "keys", "owner"},
     ),
     "ship requests": ("SELECT ledger.ship_requests(ARRAY[]::bytea[])", {"gateway", "owner"}),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
@@ -249,6 +274,8 @@ async def filled(
 
 
 def connection_for(server: Server, role: str) -> str:
+    if role == "keys":
+        return server.settings("sequencer", user="fed_keys").conninfo()
     if role in ("gateway", "operator", "sequencer"):
         return server.settings(role).conninfo()
     return server.dsn({"owner": "fedledger", "metrics": "fed_metrics"}[role])
@@ -262,7 +289,7 @@ HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
     UNION ALL SELECT to_jsonb(s) FROM ledger.log_state s) AS all_rows (x)"""
 
 
-@pytest.mark.parametrize("role", ["gateway", "operator", "sequencer", "metrics", "owner"])
+@pytest.mark.parametrize("role", ["gateway", "operator", "sequencer", "keys", "metrics", "owner"])
 async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None:
     surprises = []
     history = filled.psql(HISTORY, "federation")
@@ -364,6 +391,12 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "reserve_seals",
         "store_content",
         "erase_content",
+        "api_keys_begin_strong",
+        "api_keys_revoke_successors",
+        "note_key_uses",
+        "requests_credit_keys",
+        "mend_traces",
+        "rotate_key",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

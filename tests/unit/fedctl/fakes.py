@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ from inventory.load import HERE
 from inventory.model import Federation, Node
 from ledger.errors import Conflict, Rejected, Unavailable, UnknownKey, UnknownTenant
 from ledger.event import Event as LedgerEvent
+from ledger.key_strength import KeyHistory
 from ledger.keys import KeyRecord
 from ledger.limits import UNLIMITED, Limits
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
 from ledger.usage import Usage
 from trust.apikeys import ApiKey, new_key
+from trust.parameters import Parameters
+from trust.strength import issued
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 LAB, SITE = HERE / "lab.toml", HERE / "federation.toml"
@@ -203,6 +206,27 @@ class MemoryLedger:
         self._check()
         row = Usage("default", "0123456789a", "lab", "tiny", 3, 2, 0, 21, 9, NOW)
         return (row,) if tenant in (None, row.tenant) and key_id in (None, row.key_id) else ()
+
+    def key_history(self, key_id: str) -> KeyHistory:
+        """A key as it is when it is new."""
+        self._check()
+        if key_id not in self.records:
+            raise UnknownKey(f"no key has the id {key_id!r}")
+        record = self.records[key_id]
+        state = issued(NOW.timestamp() - 20 * 86400, frozenset(record.scopes), Parameters())
+        return KeyHistory(
+            key_id, record.name, record.tenant, key_id, None, None, False, state,
+            NOW + timedelta(days=345), False, NOW, NOW,
+        )  # fmt: skip
+
+    def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> tuple[ApiKey, datetime]:
+        """A key like the one before, which is marked as replaced."""
+        old = self.records.get(key_id)
+        if old is None:
+            raise UnknownKey(f"no key has the id {key_id!r}")
+        key, _ = self.issue(old.name, actor, old.scopes, old.models, old.expires_at, old.tenant)
+        self.records[key_id] = replace(old, replaced_by=key.id, expires_at=NOW + overlap)
+        return key, NOW + overlap
 
     def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
         """Revoke, or UnknownKey."""

@@ -306,6 +306,45 @@ def test_keys_are_listed_and_revoked(stage: Stage) -> None:
     assert stage.fedctl("keys", "revoke", "nope", "--yes") == 1
 
 
+def test_a_key_is_replaced_and_its_successor_is_on_stdout_alone(stage: Stage) -> None:
+    assert stage.fedctl("keys", "issue", "ada", "--json") == 0
+    old = json.loads(data(stage))["id"]
+    assert stage.fedctl("keys", "rotate", old, "--overlap", "12h") == 0
+    key = data(stage).strip()
+    assert key.startswith("fed_")
+    assert f"replaces {old}, which ends in 12 h" in said(stage)
+    assert key not in said(stage) + str(stage.ledger.events)
+    assert stage.fedctl("keys", "rotate", "nope") == 1
+
+
+def test_a_keys_life_is_shown_and_explained(stage: Stage) -> None:
+    assert stage.fedctl("keys", "issue", "ada", "--json") == 0
+    key = json.loads(data(stage))["id"]
+    assert stage.fedctl("keys", "list") == 0
+    assert "strong" in data(stage)
+    assert stage.fedctl("keys", "show", key, "--json") == 0
+    shown = json.loads(data(stage))
+    assert (shown["tier"], shown["strength"], shown["idle_days"]) == ("strong", 50.0, 20.0)
+    assert stage.fedctl("keys", "show", key) == 0
+    assert "strength" in data(stage)
+    assert stage.fedctl("keys", "explain", key) == 0
+    told = data(stage)
+    assert "Never used; issued 20.0 days ago: 50 % remain after that rest." in told
+    assert "2026-02-09" in told and "2026-03-01" in told and "strong 70 │" in told
+    assert stage.fedctl("keys", "explain", "nope") == 1
+
+
+def test_a_life_is_simulated_without_a_ledger(stage: Stage) -> None:
+    assert stage.fedctl("keys", "simulate", "--json") == 0
+    told = json.loads(data(stage))
+    assert [each["tier"] for each in told["changes"]] == ["normal", "weak", "dormant"]
+    assert [each["day"] for each in told["changes"]] == [10.3, 26.5, 46.5]
+    assert stage.fedctl("keys", "simulate", "--until-day", "60", "--misuse", "5:replay") == 0
+    assert "dormant" not in data(stage)
+    assert stage.fedctl("keys", "simulate", "--misuse", "5:nonsense") == 2
+    assert "DAY:KIND" in said(stage)
+
+
 def test_a_strange_duration_is_refused(stage: Stage) -> None:
     assert stage.fedctl("keys", "issue", "ada", "--expires", "soon") == 2
     assert "12h" in said(stage)

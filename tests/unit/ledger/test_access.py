@@ -28,7 +28,7 @@ def test_the_first_match_table() -> None:
     ]
 
 
-def test_data_nodes_may_replicate_rewind_and_sequence_and_nothing_else() -> None:
+def test_data_nodes_may_replicate_rewind_sequence_and_settle_keys_and_nothing_else() -> None:
     members = [IPv4Address("10.1.1.5")]
     without = lines(access.hba(GATEWAYS, OPERATORS, LOCAL))
     added = [
@@ -41,9 +41,11 @@ def test_data_nodes_may_replicate_rewind_and_sequence_and_nothing_else() -> None
         ["hostssl", "replication", "fed_replication", "10.1.1.5/32", "cert", "map=federation"],
         ["hostssl", "postgres", "fed_rewind", "10.1.1.5/32", "cert", "map=federation"],
         ["hostssl", "federation", "fed_sequencer", "10.1.1.5/32", "cert", "map=federation"],
+        ["hostssl", "federation", "fed_keys", "10.1.1.5/32", "cert", "map=federation"],
     ]
     named = [line for line in lines(access.ident([], {}, ["cnode"])) if "cnode" in line]
-    assert {line[2] for line in named} == {"fed_replication", "fed_rewind", "fed_sequencer"}
+    roles = {"fed_replication", "fed_rewind", "fed_sequencer", "fed_keys"}
+    assert {line[2] for line in named} == roles
 
 
 def test_nothing_is_trusted_and_no_password_is_asked() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trust import strength
-from trust.forecast import unchanged_until
+from trust.forecast import dormant_at, unchanged_until
 from trust.parameters import Parameters
 from trust.strength import DAY_SECONDS, HOUR_SECONDS, Misuse, State
 from trust.tiers import Tier
@@ -60,3 +60,33 @@ def test_an_unused_key_is_read_a_few_times_in_its_life() -> None:
 
 def test_a_revoked_key_need_not_be_read_again() -> None:
     assert unchanged_until(strength.revoke(NEW), NOW) > NOW + 300 * DAY_SECONDS
+
+
+@given(
+    st.lists(days, max_size=6),
+    st.lists(st.tuples(days, st.sampled_from(Misuse)), max_size=4),
+    st.floats(60, 100),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_key_is_dormant_from_the_hour_that_was_foretold(
+    used: list[float], misused: list[tuple[float, Misuse]], day: float, rotated: bool
+) -> None:
+    """Looked at every hour from now on, it is dormant then and was not before."""
+    now = NOW + day * DAY_SECONDS
+    state = strength.settle(lived(used, misused), now)
+    state = strength.successor(state, now) if rotated else state
+    foretold = dormant_at(state, now)
+    if state.tier is Tier.DORMANT:
+        assert foretold is None
+        return
+    assert foretold is not None
+    for hour in range(80 * 24):
+        when = now + hour * HOUR_SECONDS
+        found = strength.settle(state, when)
+        if found.tier is Tier.DORMANT:
+            assert when == foretold
+            return
+        # Only falls matter here: a key that rises in between is dormant no sooner.
+        state = found if found.tier < state.tier else state
+    raise AssertionError("never dormant")

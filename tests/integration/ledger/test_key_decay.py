@@ -1,0 +1,184 @@
+"""The key decay on a real server: its own process, its own role, its events and its webhook."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from daemons.key_decay.decide import ENDED, TIER_CHANGED, WILL_BE_DORMANT
+from daemons.key_decay.shell import settle_due
+from ledger import key_strength, keys
+from ledger.connect import Connection, connect
+from ledger.key_strength import hour_of, misused, note
+from tests.support.postgres import Server
+from trust.apikeys import Pepper
+from trust.strength import Misuse
+from trust.tiers import Tier
+
+PEPPER = Pepper.parse("ab" * 32)
+ROOT = Path(__file__).parents[3]
+
+
+async def make(operator: Connection, **changes: Any) -> str:
+    values = {"name": "alice", "scopes": ["inference"], "models": None, "expires_at": None}
+    key, _ = await keys.issue(operator, PEPPER, actor="t", **(values | changes))
+    return key.id
+
+
+def age(database: Server, days: int, where: str = "true") -> None:
+    """Let days pass for keys: all their times go back, as if written then."""
+    back = f"interval '{days} days'"
+    database.psql(
+        "SET session_replication_role = replica;"  # noqa: S608
+        f"UPDATE ledger.key_strength SET issued_at = issued_at - {back},"
+        f" tier_since = tier_since - {back}, ends_at = ends_at - {back},"
+        f" unchanged_until = unchanged_until - {back} WHERE {where};"
+        f"UPDATE ledger.key_traces SET newest_hour = newest_hour - 24 * {days} WHERE {where}",
+        "federation",
+    )
+
+
+async def settled(database: Server, batch: int = 500, day: float = 0) -> list[tuple[str, str]]:
+    """One run, `day` days from now; what it said."""
+    clock = lambda: datetime.now(UTC) + timedelta(days=day)  # noqa: E731
+    async with await connect(database.settings("sequencer", user="fed_keys")) as connection:
+        result = await settle_due(connection, "anode", batch, clock)
+    return [(notice.key_id, notice.kind) for notice in result.notices]
+
+
+def events(database: Server) -> list[dict[str, Any]]:
+    rows = database.psql(
+        "SELECT convert_from(body, 'UTF8') FROM ledger.inbox ORDER BY arrival", "federation"
+    )
+    return [json.loads(line) for line in rows.splitlines()]
+
+
+async def test_a_run_touches_only_keys_that_change(
+    operator: Connection, gateway: Connection, database: Server
+) -> None:
+    quiet, misusing, old = [await make(operator) for _ in range(3)]
+    assert await settled(database) == []
+    assert await settled(database) == []
+    row = "SELECT xmin::text FROM ledger.key_strength WHERE key_id = "
+    before = database.psql(f"{row} '{quiet}'", "federation")
+    hour = hour_of(datetime.now(UTC))
+    kinds = (Misuse.FORBIDDEN_SCOPE, Misuse.FORBIDDEN_MODEL)
+    await note(gateway, [(misusing, misused(kind), hour) for kind in kinds])
+    age(database, 12, f"key_id = '{old}'")
+    found = await settled(database)
+    assert sorted(found) == sorted([(misusing, TIER_CHANGED), (old, TIER_CHANGED)])
+    assert database.psql(f"{row} '{quiet}'", "federation") == before
+    assert (await keys.show(operator, misusing)).tier is Tier.NORMAL
+    told = [event for event in events(database) if event["kind"] == TIER_CHANGED]
+    assert {event["subject"] for event in told} == {f"key:{misusing}", f"key:{old}"}
+    assert {event["actor"] for event in told} == {"federation-key-decay"}
+    assert await settled(database) == []
+
+
+async def test_runs_at_once_share_the_work_and_say_everything_once(
+    operator: Connection, database: Server
+) -> None:
+    made = {await make(operator) for _ in range(30)}
+    await settled(database)
+    age(database, 12)
+    found = await asyncio.gather(*(settled(database, batch=4) for _ in range(3)))
+    found.append(await settled(database))
+    said = [key_id for run in found for key_id, kind in run if kind == TIER_CHANGED]
+    assert sorted(said) == sorted(made)
+    assert len(events(database)) == 30
+
+
+async def test_a_gateway_hears_of_a_tier_and_of_nothing_that_stayed(
+    operator: Connection, gateway: Connection, database: Server
+) -> None:
+    key = await make(operator)
+    version, _ = await keys.find_many(gateway, [key])
+    await settled(database)
+    assert (await keys.find_many(gateway, [key]))[0] == version
+    age(database, 30)
+    await settled(database)
+    later, (verifier,) = await keys.find_many(gateway, [key])
+    assert (later, verifier.tier) == (version + 1, Tier.WEAK)
+
+
+async def test_a_key_that_works_again_rises_by_itself(
+    operator: Connection, gateway: Connection, database: Server
+) -> None:
+    key = await make(operator)
+    age(database, 30)
+    await settled(database)
+    now = datetime.now(UTC)
+    await note(gateway, [(key, key_strength.worked("inference"), hour_of(now))])
+    assert await settled(database, day=0.5) == []
+    rises = [await settled(database, day=day) for day in (1.1, 1.2, 2.2)]
+    assert rises == [[(key, TIER_CHANGED)], [], [(key, TIER_CHANGED)]]
+    assert (await keys.show(operator, key)).tier is Tier.STRONG
+
+
+async def test_the_process_settles_tells_the_webhook_and_leaves_figures(
+    operator: Connection, database: Server, tmp_path: Path
+) -> None:
+    ending = await make(operator, expires_at=datetime.now(UTC) + timedelta(seconds=0.3))
+    sleepy = await make(operator, name="night job")
+    heard: list[Any] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        if not heard:
+            heard.append(None)
+            return web.Response(status=503)
+        heard.append(await request.json())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", hear)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    age(database, 40, f"key_id = '{sleepy}'")
+    await asyncio.sleep(0.4)
+    clients = database.root / "clients"
+    config = tmp_path / "key-decay.toml"
+    config.write_text(
+        f'node = "anode"\nhosts = ["localhost"]\naddresses = ["127.0.0.1"]\n'
+        f"port = {database.port}\n"
+        f'certificate_path = "{clients}/sequencer.pem"\nkey_path = "{clients}/sequencer.key"\n'
+        f'ca_path = "{database.root}/ca.pem"\nmetrics_path = "{tmp_path}/key_decay.prom"\n'
+        f'webhook_url = "http://127.0.0.1:{port}/hook"\n'
+    )
+    command = [sys.executable, "-m", "daemons.key_decay", "--config", str(config)]
+    environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, cwd=ROOT, env=environment,
+        check=False,
+    )  # fmt: skip
+    await runner.cleanup()
+    assert done.returncode == 0, done.stderr
+    (told,) = heard[1:]
+    assert {(each["kind"], each["key"]) for each in told["notices"]} == {
+        (ENDED, ending),
+        (TIER_CHANGED, sleepy),
+        (WILL_BE_DORMANT, sleepy),
+    }
+    assert "night job" in json.dumps(told)
+    assert "night job" not in json.dumps(events(database))  # names are for people, not for the log
+    figures = (tmp_path / "key_decay.prom").read_text()
+    assert "federation_key_decay_notices 3\n" in figures
+    assert "federation_key_decay_untold 0\n" in figures
+    database.stop()
+    try:
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, cwd=ROOT, env=environment,
+            check=False,
+        )  # fmt: skip
+    finally:
+        database.start()
+    assert done.returncode == 1
+    assert done.stderr.startswith("federation-key-decay: ")
