@@ -30,6 +30,7 @@ LONG_SECONDS = 86400.0
 # Backups tried, when newer ones are of a history that an earlier restore left.
 TRIED = 4
 SEALED_PASSPHRASE = f"/etc/federation/credentials/{CREDENTIAL}"
+TLS_KEY = f"tls.key:{SEALED_KEY}"
 POSTGRES = "postgres"
 
 
@@ -168,16 +169,18 @@ class Points:
 
 
 def transient(
-    user: str, argv: Sequence[str], *, handed_over: str = "", writes: Sequence[str] = ()
+    user: str,
+    argv: Sequence[str],
+    *,
+    credentials: Sequence[str] = (TLS_KEY,),
+    handed_over: str = "",
+    writes: Sequence[str] = (),
 ) -> list[str]:
-    """A command in a unit of its own: as `user`, with the node's key, writing only to `writes`.
+    """A command in a unit of its own: as `user`, with these credentials, writing only to `writes`.
 
-    `handed_over` names a folder in memory, below /run, for the repository's passphrase; it goes
-    with the unit, so no two may share one.
+    `handed_over` names a folder in memory, below /run, for a secret that is given on; it goes with
+    the unit, so no two may share one.
     """
-    credentials = [f"tls.key:{SEALED_KEY}"]
-    if handed_over:
-        credentials.append(f"{CREDENTIAL}:{SEALED_PASSPHRASE}")
     properties = [
         f"User={user}",
         *([f"RuntimeDirectory={handed_over}", "RuntimeDirectoryMode=0700"] if handed_over else []),
@@ -204,13 +207,18 @@ def job(*arguments: str) -> list[str]:
     module = [PYTHON, "-I", "-m", "daemons.backup", *arguments]
     writes = ["/var/lib/federation/backup", "/var/lib/federation/textfile"]
     own = f"federation-backup-job-{secrets.token_hex(6)}"
-    return transient(USER, module, handed_over=own, writes=writes)
+    credentials = [TLS_KEY, f"{CREDENTIAL}:{SEALED_PASSPHRASE}"]
+    return transient(USER, module, credentials=credentials, handed_over=own, writes=writes)
 
 
 def done_well(link: Link, done: Done, what: str) -> str:
     """Its output; raises NodeError with the last thing it said."""
     if done.code != 0:
-        said = done.err.strip().splitlines() or done.out.strip().splitlines() or [f"{done.code}"]
+        said = (
+            done.err.strip().splitlines()
+            or done.out.strip().splitlines()
+            or [f"exit code {done.code}"]
+        )
         raise NodeError(FailureKind.OPERATION, f"{link.node.name}: {what}: {said[-1]}")
     return done.out
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from fedctl import witness_client
 from fedctl.log_access import LogAccess
 from ledger import testimony
+from ledger.checkpoint import Checkpoint
 from ledger.connect import connect
 from ledger.findings import Progress, Report, Resume
-from ledger.note import VerifierKey
+from ledger.note import Note, VerifierKey
 from ledger.proofs import cosigned
 from ledger.remembered import Remembered, RememberedInvalid
 from ledger.testimony import Testimony
+from ledger.tlog_proof import Proof
 from ledger.verify import Verification
 
 
@@ -95,6 +97,16 @@ def _keep(
         kept = Remembered(access.log.name, resume, (), witnesses)
     else:
         kept = before.after(resume, witnesses)
+    write(access, kept)
+
+
+def size_of(proof: Proof) -> int:
+    """How large the tree is that the proof is in; raises NoteInvalid."""
+    return Checkpoint.parse(Note.parse(proof.note).text).size
+
+
+def write(access: LogAccess, kept: Remembered) -> None:
+    """Have this remembered, whole or not at all; raises OSError."""
     temporary = access.memory.with_name(f".{access.memory.name}.{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(kept.encode())

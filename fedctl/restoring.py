@@ -13,7 +13,8 @@ to stop or forget: 3 happens on a bare node that was given its ground first.
 """
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from daemons.recovery.decide import Target, needed_bytes
@@ -24,9 +25,10 @@ from deploys.roles.archive import FULL, OFFSITE
 from deploys.roles.data import NO_CLUSTER
 from fedctl import backups
 from fedctl.backups import Choice, Goal, Held, Points
-from fedctl.commands.deploying import carry_out, pin
+from fedctl.commands.deploying import carry_out
 from fedctl.errors import FedctlError
 from fedctl.remote import Link, Links, each
+from fedctl.restores import Restore, Restores
 from fedctl.work import Work
 from inventory.model import Node, Role
 
@@ -47,9 +49,33 @@ class Wanted:
     node: str | None = None
 
 
+@dataclass
+class Watch:
+    """How long each part of a restore took, in seconds; what it is part of ends with `total`."""
+
+    begun: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def lap(self, part: str) -> None:
+        """What passed since the last lap was `part`."""
+        now = time.monotonic()
+        self.parts[part] = round(now - self.since, 1)
+        self.since = now
+
+    def all_of(self, inside: dict[str, float]) -> dict[str, float]:
+        """The parts, those measured on the node in their place, and the total."""
+        return {
+            "prepare": self.parts["prepare"],
+            **inside,
+            "rejoin": self.parts["rejoin"],
+            "total": round(self.since - self.begun, 1),
+        }
+
+
 def restore_live(work: Work, links: Links, wanted: Wanted) -> dict[str, Any]:
     """Replace the running database; what was restored, and how long each part took."""
-    app = work.app
+    app, watch = work.app, Watch()
     nodes = app.federation.with_role(Role.DATA)
     with work.progress.phase("Choose the backup"):
         links.reach(nodes)
@@ -70,7 +96,10 @@ def restore_live(work: Work, links: Links, wanted: Wanted) -> dict[str, Any]:
                 f"if test -e {DATA}; then mv {DATA} {aside}; fi; rm -rf {WORK}",
                 "moving the old cluster aside",
             )
+            watch.lap("prepare")
             restored = _restore(work, link, choice)
+            watch.lap("restore")
+            _remember(work, wanted, restored)
     except BaseException:
         _put_back(work, links, nodes, link, aside)
         raise
@@ -80,34 +109,61 @@ def restore_live(work: Work, links: Links, wanted: Wanted) -> dict[str, Any]:
         each(others, lambda other: backups.shell(other, f"rm -rf {DATA}", "removing the old copy"))
     work.note(f"the replaced cluster is kept on {link.node.name}: {aside}")
     carry_out(work, ())
+    watch.lap("rejoin")
     _begin_anew(work, links)
-    return {**restored, "node": link.node.name, "replaced": aside}
+    return _told(restored, watch, link, replaced=aside)
 
 
 def recover(work: Work, wanted: Wanted) -> dict[str, Any]:
     """Bring a lost database back on rebuilt nodes; as `restore_live`."""
-    app, federation = work.app, work.app.federation
+    app, federation, watch = work.app, work.app.federation, Watch()
     nodes = federation.with_role(Role.DATA)
     concerned = {node.name: node for node in (*nodes, *repositories(federation))}
     with work.progress.phase("Ground of the rebuilt nodes"):
-        for name in concerned:
-            pin(app, work, name, None)
         carry_out(work, tuple(concerned), GROUND)
     with Links(app.parts.connect, federation, app.home) as links:
-        with work.progress.phase("Choose the backup"):
+        with work.progress.phase("PostgreSQL and pgBackRest"):
             links.reach(nodes)
+            missing = [node.name for node in nodes if node.name not in links.open]
+            if missing:
+                raise links.failed[missing[0]]
+            each([links.open[node.name] for node in nodes], _prepare)
+            # The repositories too: what is left of them may be of an older release.
+            carry_out(work, tuple(concerned), (ARCHIVE,))
+        with work.progress.phase("Choose the backup"):
             target = _target(work, None, wanted)
             choice = _choose(work, links, wanted, target)
             link = links.open[wanted.node or nodes[0].name]
-        with work.progress.phase(f"PostgreSQL on {link.node.name}"):
-            _prepare(link)
-            carry_out(work, (link.node.name,), (ARCHIVE,))
         with work.progress.phase(f"Restore on {link.node.name}"):
+            watch.lap("prepare")
             restored = _restore(work, link, choice)
+            watch.lap("restore")
+            _remember(work, wanted, restored)
     carry_out(work, ())
+    watch.lap("rejoin")
     with Links(app.parts.connect, federation, app.home) as links:
         _begin_anew(work, links)
-    return {**restored, "node": link.node.name}
+    return _told(restored, watch, link)
+
+
+def _told(restored: dict[str, Any], watch: Watch, link: Link, **more: Any) -> dict[str, Any]:
+    parts = watch.all_of(restored["seconds"])
+    return {**restored, "seconds": parts, "node": link.node.name, **more}
+
+
+def _remember(work: Work, wanted: Wanted, restored: dict[str, Any]) -> None:
+    """What a person may accept for the witnesses, once the log goes on from there."""
+    seen = restored["ledger"]
+    Restores(work.app.home).add(
+        Restore(
+            run=work.run.id,
+            time=work.app.now().isoformat(),
+            target=wanted.goal.text,
+            backup=restored["label"],
+            size=seen["size"],
+            root=seen["root"],
+        )
+    )
 
 
 def refuse_if_there(links: Links, nodes: tuple[Node, ...]) -> None:
@@ -116,7 +172,8 @@ def refuse_if_there(links: Links, nodes: tuple[Node, ...]) -> None:
     if having:
         raise FedctlError(
             f"{', '.join(having)} still has the federation's database",
-            "to replace it: fedctl backup restore --to ... --over-live-cluster",
+            "to replace it: fedctl backup restore --to ... --over-live-cluster; when an earlier "
+            "recover restored it and stopped later: fedctl apply goes on",
         )
 
 

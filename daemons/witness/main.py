@@ -11,13 +11,14 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from daemons.witness.acceptance import Order, accept
 from daemons.witness.decide import EVIDENCE, Kind, Verdict, judge
 from daemons.witness.metrics import WitnessMetrics
 from daemons.witness.settings import WitnessSettings
@@ -28,7 +29,7 @@ from inventory.notify import Notifier
 from ledger import add_checkpoint
 from ledger.add_checkpoint import Request
 from ledger.errors import RequestInvalid
-from ledger.note import Note, SignerKey, VerifierKey
+from ledger.note import Note, Signature, SignerKey, VerifierKey
 from trust.tls import server_context
 
 LOG = logging.getLogger(__name__)
@@ -81,10 +82,7 @@ class Witness:
         assert verdict.checkpoint is not None  # noqa: S101 - a verdict to cosign has one
         seconds = int(self._clock().timestamp())
         signature = self._key.sign(verdict.text, seconds)
-        logs = {(key.name, key.key_id) for key in self._logs}
-        shown = Note.parse(request.note).signatures
-        kept = tuple(each for each in shown if (each.name, each.key_id) in logs)
-        cosigned = Note(verdict.text, (*kept, signature)).encode()
+        cosigned = with_cosignature(Note.parse(request.note), self._logs, signature)
         memory = self.memory.after(verdict.checkpoint, cosigned)
         try:
             await asyncio.to_thread(self._store.save, memory)
@@ -104,6 +102,42 @@ class Witness:
             self.metrics.failed()
             LOG.error("evidence could not be kept: %s", error)
         self.metrics.evidence(self._store.evidence())
+
+
+def with_cosignature(shown: Note, logs: Sequence[VerifierKey], signature: Signature) -> str:
+    """The checkpoint as a witness keeps it: what the log signed, and its own signature."""
+    known = {(key.name, key.key_id) for key in logs}
+    kept = tuple(each for each in shown.signatures if (each.name, each.key_id) in known)
+    return Note(shown.text, (*kept, signature)).encode()
+
+
+def accept_restore(
+    settings: WitnessSettings, order: Order, clock: Callable[[], datetime] = utc_now
+) -> dict[str, object]:
+    """Go on from a restored log, as a person on this machine orders; what was given up.
+
+    Raises Refused, InUse while the daemon runs, StateInvalid, NoteInvalid, ValueError or OSError.
+    What is given up is on disk before the new state is.
+    """
+    environment = dict(os.environ)
+    store = Store(resolve(settings.state_path, environment), settings.logs[0].name)
+    key = load_key(resolve(settings.witness_key_path, environment), settings.name)
+    with store.alone():
+        memory = store.load()
+        accepted = accept(order, settings.name, memory, settings.logs)
+        moved = store.give_up(memory, order.proof.encode())
+        signature = key.sign(accepted.note.text, int(clock().timestamp()))
+        cosigned = with_cosignature(accepted.note, settings.logs, signature)
+        after = memory.restored(accepted.checkpoint, cosigned, accepted.restored, accepted.trail)
+        store.save(after)
+    return {
+        "from": memory.size,
+        "to": after.size,
+        "kept": accepted.restored.kept,
+        "evidence_moved": moved,
+        "generation": after.generation,
+        "signature": signature.line(),
+    }
 
 
 def application(witness: Witness) -> web.Application:
@@ -141,8 +175,15 @@ def application(witness: Witness) -> web.Application:
 async def serve(settings: WitnessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises StateInvalid, ValueError or OSError when it cannot."""
     environment = dict(os.environ)
+    store = Store(resolve(settings.state_path, environment), settings.logs[0].name)
+    with store.alone():
+        await _serve(settings, environment, store, stop)
+
+
+async def _serve(
+    settings: WitnessSettings, environment: dict[str, str], store: Store, stop: asyncio.Event
+) -> None:
     logs = settings.logs
-    store = Store(resolve(settings.state_path, environment), logs[0].name)
     key = load_key(resolve(settings.witness_key_path, environment), settings.name)
     witness = Witness(key, logs, store)
     if not witness.memory.generation:

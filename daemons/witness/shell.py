@@ -5,9 +5,12 @@ of it. Evidence is written once, under the digest of what it is, and never remov
 stops at a number, since the first ones are what matters.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +21,13 @@ from ledger.note import Kind, SignerKey
 
 STATE = "state.json"
 EVIDENCE = "evidence"
+RESTORES = "restores"
+LOCK = ".lock"
 MAX_EVIDENCE = 256
+
+
+class InUse(Exception):
+    """Another process is this witness."""
 
 
 class Store:
@@ -27,6 +36,16 @@ class Store:
     def __init__(self, folder: Path, origin: str) -> None:
         self._folder = folder
         self._origin = origin
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only process that has this state; raises InUse at once, or OSError."""
+        with (self._folder / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InUse(f"{self._folder} is in use: stop the witness first") from error
+            yield
 
     def load(self) -> Memory:
         """What was remembered, or a fresh memory; raises StateInvalid for damage or another log.
@@ -69,6 +88,24 @@ class Store:
         }
         _write(folder / name, json.dumps(found, indent=1).encode() + b"\n")
         return True
+
+    def give_up(self, memory: Memory, proof: bytes) -> int:
+        """Keep what is given up by accepting a restore: the state as it was, with the checkpoint
+        it cosigned, the proof that the log says so, and what it held against the restored log.
+
+        How many pieces of evidence that were. Raises OSError.
+        """
+        folder = self._folder / RESTORES / f"{memory.generation}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / STATE, memory.encode())
+        _write(folder / "accepted.tlog-proof", proof)
+        moved = 0
+        for path in sorted((self._folder / EVIDENCE).glob("*.json")):
+            # What it held while it stood where it stands now: all else stays evidence.
+            if json.loads(path.read_bytes()).get("cosigned_before") == memory.note:
+                path.replace(folder / path.name)
+                moved += 1
+        return moved
 
     def evidence(self) -> int:
         """How many pieces of evidence there are."""

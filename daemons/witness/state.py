@@ -27,10 +27,22 @@ class StateInvalid(Exception):
 
 
 @dataclass(frozen=True)
+class Restored:
+    """A restore that a person accepted here: the tree that was given up (`size`, `root`), how many
+    events were `kept`, and the number of the `event` that says so in the log."""
+
+    size: int
+    root: bytes
+    kept: int
+    event: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """The largest tree seen: its `size` and `root`; `note` is the checkpoint as it was cosigned.
 
-    `trail` is (size, root) of some trees before, the oldest first.
+    `trail` is (size, root) of some trees before, the oldest first. `restores` are those that were
+    accepted; what was cosigned is continued since the last of them.
     """
 
     origin: str
@@ -40,6 +52,7 @@ class Memory:
     generation: int
     previous: str
     trail: tuple[tuple[int, bytes], ...] = ()
+    restores: tuple[Restored, ...] = ()
 
     @classmethod
     def fresh(cls, origin: str) -> Self:
@@ -51,6 +64,22 @@ class Memory:
         trail = self.trail
         if checkpoint.size > self.size > 0:
             trail = thinned((*trail, (self.size, self.root)))
+        return self._at(checkpoint, note, trail)
+
+    def restored(
+        self,
+        checkpoint: Checkpoint,
+        note: str,
+        given_up: Restored,
+        trail: tuple[tuple[int, bytes], ...],
+    ) -> "Memory":
+        """What to remember once a restored log was accepted at `checkpoint`, cosigned as `note`."""
+        there = self._at(checkpoint, note, trail)
+        return replace(there, restores=(*self.restores, given_up))
+
+    def _at(
+        self, checkpoint: Checkpoint, note: str, trail: tuple[tuple[int, bytes], ...]
+    ) -> "Memory":
         return replace(
             self,
             size=checkpoint.size,
@@ -66,7 +95,8 @@ class Memory:
         return hashlib.sha256(self.encode()).hexdigest()
 
     def value(self) -> dict[str, Any]:
-        """As JSON."""
+        """As JSON; `restores` only where there was one, so that other states' bytes are as ever."""
+        restores = [[r.size, _text(r.root), r.kept, r.event] for r in self.restores]
         return {
             "version": VERSION,
             "origin": self.origin,
@@ -76,6 +106,7 @@ class Memory:
             "generation": self.generation,
             "previous": self.previous,
             "trail": [[size, _text(root)] for size, root in self.trail],
+            **({"restores": restores} if restores else {}),
         }
 
     def encode(self) -> bytes:
@@ -97,6 +128,10 @@ class Memory:
                 generation=_of(int, found["generation"]),
                 previous=_of(str, found["previous"]),
                 trail=tuple((_of(int, size), _root(root)) for size, root in found["trail"]),
+                restores=tuple(
+                    Restored(_of(int, size), _root(root), _of(int, kept), _of(int, event))
+                    for size, root, kept, event in found.get("restores", [])
+                ),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StateInvalid(f"not a witness's state: {error!r:.200}") from error

@@ -8,6 +8,7 @@ from daemons.recovery.decide import NAME
 from fedctl import backups, restoring
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.backups import Held, Points
+from fedctl.commands.deploying import pin
 from fedctl.errors import FedctlError, NeedsYes
 from fedctl.remote import Link, Links
 from fedctl.render import age, seconds
@@ -221,6 +222,8 @@ def recover(
     app.confirm(f"Rebuild the data nodes of {app.federation.name} from a backup?")
     data = app.federation.with_role(Role.DATA)
     with working(app, "backup recover", to) as work:
+        with work.progress.phase("Host keys"):
+            pin(app, work, [node.name for node in data])
         with Links(app.parts.connect, app.federation, app.home) as links:
             restoring.refuse_if_there(links, data)
         with work.locked(f"backup recover --to {to}", no_lock=no_lock):
@@ -236,8 +239,12 @@ def _tell(app: App, run: str, facts: dict[str, Any], restored: dict[str, Any]) -
     took = restored["seconds"]
     app.output.say(
         f"restored on {restored['node']}: {restored['ledger']['rows']} events, root "
-        f"{restored['ledger']['root'][:16]} as signed; restoring {seconds(took['restore'])}, "
-        f"replaying {seconds(took['replay'])}, verifying {seconds(took['verify'])}"
+        f"{restored['ledger']['root'][:16]} as signed"
+    )
+    app.output.say(
+        f"{seconds(took['total'])}: preparing {seconds(took['prepare'])}, restoring "
+        f"{seconds(took['restore'])}, replaying {seconds(took['replay'])}, verifying "
+        f"{seconds(took['verify'])}, rejoining {seconds(took['rejoin'])}"
     )
 
 

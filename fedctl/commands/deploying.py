@@ -1,5 +1,7 @@
 """`plan`, `apply`, `bootstrap`: what would change, change it, bring one machine in."""
 
+from collections.abc import Sequence
+
 import click
 
 from deploys import witnesses
@@ -70,7 +72,7 @@ def bootstrap(app: App, node: str, host_key: str | None, no_lock: bool) -> None:
     app.confirm(f"Give {found.name} ({found.address}) its full role?")
     with working(app, "bootstrap", node) as work:
         with work.progress.phase("Host key"):
-            pin(app, work, node, host_key)
+            pin(app, work, (node,), host_key)
         with work.locked(f"bootstrap {node}", no_lock=no_lock):
             done = carry_out(work, (node,))
         if app.json:
@@ -78,22 +80,26 @@ def bootstrap(app: App, node: str, host_key: str | None, no_lock: bool) -> None:
         app.output.say(f"{node}: {in_words(done.summary)}")
 
 
-def pin(app: App, work: Work, name: str, fingerprint: str | None) -> None:
-    """Pin the node's host key by what may be trusted: a named fingerprint, or the lab's record."""
+def pin(app: App, work: Work, names: Sequence[str], fingerprint: str | None = None) -> None:
+    """Pin host keys by what may be trusted: one node's named fingerprint, the inventory, or the
+    lab's record."""
     federation, home = app.federation, app.home
-    node = federation.node(name)
-    before = host_keys.pinned(federation, home, node)
+    nodes = [federation.node(name) for name in names]
+    before = {node.name: host_keys.pinned(federation, home, node) for node in nodes}
     if fingerprint:
+        [node] = nodes
         key = host_keys.pin_fingerprint(federation, home, node, fingerprint)
-        work.note(f"pinned {host_keys.fingerprint(key)} for {name}")
+        work.note(f"pinned {host_keys.fingerprint(key)} for {node.name}")
     elif federation.kind == "lab":
         app.parts.lab().pin_host_keys(federation, home)
     else:
         host_keys.pin_from_inventory(federation, home)
-    # Another machine than the one whose keys were known: its witness has a key of its own.
-    another = before and before != host_keys.pinned(federation, home, node)
-    if another and witnesses.retire(home, node, app.now()):
-        work.note(f"retired the key of the witness that was on {name}")
+    for node in nodes:
+        # Another machine than the one whose keys were known: its witness has a key of its own.
+        known = before[node.name]
+        another = known and known != host_keys.pinned(federation, home, node)
+        if another and witnesses.retire(home, node, app.now()):
+            work.note(f"retired the key of the witness that was on {node.name}")
 
 
 def look(work: Work, limit: tuple[str, ...]) -> Deployed:

@@ -5,6 +5,7 @@ import shutil
 
 import click
 
+from deploys import witnesses
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.errors import RemoteExit
 from fedctl.selecting import NodeName
@@ -194,6 +195,9 @@ def reset(app: App, node: str) -> None:
     app.confirm(f"Delete everything on {node}?")
     with working(app, "lab reset", node, tell_ledger=False) as work:
         app.parts.lab().reset(app.federation, app.home, (target,), work.progress)
+        # Its key went with its disk: nobody else can have it. The lab pins the new host key itself.
+        if witnesses.retire(app.home, target, app.now()):
+            work.note(f"retired the key of the witness that was on {node}")
     _report(app, "reset", (node,))
 
 

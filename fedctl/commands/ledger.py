@@ -1,6 +1,7 @@
 """`ledger ...`: look at the federation's log, verify it, prove events of it.
 
-The commands are in `ledger_replication`, `ledger_verify` and `ledger_events`; this is the group.
+The commands are in `ledger_replication`, `ledger_verify`, `ledger_restore` and `ledger_events`;
+this is the group.
 """
 
 import click
@@ -8,6 +9,7 @@ import click
 from fedctl.app import FedGroup
 from fedctl.commands.ledger_events import search, show, tail
 from fedctl.commands.ledger_replication import failover, status, switchover
+from fedctl.commands.ledger_restore import accept_restore
 from fedctl.commands.ledger_verify import check_proof, policy, proof, verify
 
 
@@ -24,6 +26,7 @@ for _command in (
     proof,
     check_proof,
     policy,
+    accept_restore,
     tail,
     show,
     search,

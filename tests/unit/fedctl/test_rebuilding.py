@@ -6,6 +6,8 @@ import pytest
 
 from deploys import witnesses
 from fedctl import host_keys
+from fedctl.commands.deploying import pin
+from fedctl.work import working
 from inventory.load import load
 from tests.unit.fedctl.fakes import LAB, Stage
 
@@ -38,6 +40,30 @@ def test_the_same_machine_keeps_its_witness_key(stage: Stage) -> None:
     rebuilt(stage, OLD)
     assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
     assert witnesses.pinned(stage.home, NODE) == "the witness's key"
+
+
+def test_every_rebuilt_machine_may_have_another_one(stage: Stage) -> None:
+    """Pinned by one and the same look at the lab's record."""
+    nodes = FEDERATION.nodes[:3]
+    for node in nodes:
+        host_keys.pin(FEDERATION, stage.home, node, OLD)
+    witnesses.pin(stage.home, nodes[2], "another witness's key")
+
+    def rebuild(*_: object) -> None:
+        for node in nodes:
+            host_keys.pin(FEDERATION, stage.home, node, NEW)
+
+    stage.lab.pin_host_keys = rebuild
+    app = stage.app()
+    with working(app, "backup recover", tell_ledger=False) as work:
+        pin(app, work, [node.name for node in nodes])
+    assert [witnesses.pinned(stage.home, node) for node in nodes] == ["", "", ""]
+
+
+def test_a_machine_of_the_lab_that_is_made_anew_takes_its_witness_with_it(stage: Stage) -> None:
+    stage.lab.reset = lambda *_: None
+    assert stage.fedctl("lab", "reset", NODE.name, "--yes") == 0
+    assert witnesses.pinned(stage.home, NODE) == ""
 
 
 def test_apply_never_lets_a_witness_key_go(stage: Stage) -> None:
