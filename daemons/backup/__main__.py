@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daemons.backup import main as jobs
 from daemons.backup.errors import BackupError
+from daemons.backup.live import Teller, reached
 from daemons.backup.settings import BackupSettings
 from daemons.backup.shell import Repository
 from inventory.config import ConfigError
@@ -26,12 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = BackupSettings.read(options.config)
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
-        repository = Repository(settings, dict(os.environ))
+        environment = dict(os.environ)
+        repository = Repository(settings, environment)
+        teller = Teller(reached(settings, environment, "backup"), settings.state_path)
         if options.command == "backup":
-            made = jobs.backup(settings, repository, options.kind)
+            made = jobs.backup(settings, repository, options.kind, teller)
             sys.stdout.write(json.dumps({"label": made.label, "kind": made.kind}) + "\n")
         elif options.command == "check":
-            jobs.check(settings, repository)
+            jobs.check(settings, repository, teller)
         elif options.command == "verify":
             sys.stdout.write(jobs.verify(settings, repository))
         else:

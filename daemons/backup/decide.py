@@ -144,6 +144,26 @@ def judge_verify(output: str) -> None:
         raise Corrupt(f"the repository's files are not what was stored: {said}")
 
 
+def event_data(
+    repository: int, made: Backup | None, seconds: float, problem: str = ""
+) -> dict[str, Any]:
+    """What the ledger is told of a backup: what was made, or (`problem`) why nothing was."""
+    found: dict[str, Any] = {"repository": repository, "milliseconds": round(seconds * 1000)}
+    if problem:
+        found["problem"] = problem[:1000]
+    if made is not None:
+        found |= {
+            "label": made.label,
+            "kind": made.kind,
+            "bytes": made.size_bytes,
+            "stored_bytes": made.stored_bytes,
+            "timeline": made.timeline,
+            "from": made.start_lsn,
+            "to": made.stop_lsn,
+        }
+    return found
+
+
 @dataclass(frozen=True)
 class Figures:
     """What Prometheus is told about a repository; times are Unix seconds, None is unknown."""

@@ -6,13 +6,23 @@ Whatever happens, figures are written, so that a failure is seen; one line says 
 import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from daemons.backup.decide import Backup, Figures, Info, choose, judge, judge_verify
+from daemons.backup.decide import (
+    Backup,
+    Figures,
+    Info,
+    choose,
+    event_data,
+    judge,
+    judge_verify,
+)
 from daemons.backup.errors import BackupError, Corrupt
+from daemons.backup.live import Teller, event_now
 from daemons.backup.settings import BackupSettings
 from daemons.backup.shell import Repository, alone, publish, remember, remembered, space
 
@@ -25,24 +35,32 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def backup(settings: BackupSettings, repository: Repository, kind: str, now: Now = utc) -> Backup:
-    """Make one backup that counts; raises BackupError."""
+def backup(
+    settings: BackupSettings, repository: Repository, kind: str, teller: Teller, now: Now = utc
+) -> Backup:
+    """Make one backup that counts; raises BackupError. The ledger is told of it either way."""
     with alone(settings), Reported(settings, repository) as report:
-        repository.ready()
-        made = _make(settings, repository, kind, now)
+        with told(settings, teller, kind) as tale:
+            repository.ready()
+            made = tale.made = _make(settings, repository, kind, now)
         report["archive_checked"] = now().timestamp()
         return made
 
 
-def check(settings: BackupSettings, repository: Repository, now: Now = utc) -> None:
-    """See that WAL arrives; a repository without any backup gets its first one."""
+def check(settings: BackupSettings, repository: Repository, teller: Teller, now: Now = utc) -> None:
+    """See that WAL arrives; a repository without any backup gets its first one.
+
+    Told then is also what the ledger could not be told before.
+    """
     with alone(settings), Reported(settings, repository) as report:
+        teller.send()
         repository.ready()
         repository.check()
         report["archive_checked"] = now().timestamp()
         LOG.info("the archive of repository %d gets what is sent", settings.repository)
         if repository.info().newest("full") is None:
-            _make(settings, repository, "full", now)
+            with told(settings, teller, "full") as tale:
+                tale.made = _make(settings, repository, "full", now)
 
 
 def verify(settings: BackupSettings, repository: Repository) -> str:
@@ -74,6 +92,31 @@ def listed(settings: BackupSettings, repository: Repository) -> str:
             ],
         }
     )
+
+
+@dataclass
+class Tale:
+    """What is to be told: the backup, once there is one."""
+
+    made: Backup | None = None
+
+
+@contextmanager
+def told(settings: BackupSettings, teller: Teller, wanted: str) -> Iterator[Tale]:
+    """Tell the ledger how the backup in the block ended; one that was killed it cannot tell of."""
+    tale, begun, problem = Tale(), time.monotonic(), ""
+    try:
+        yield tale
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        if problem or tale.made:
+            data = event_data(settings.repository, tale.made, time.monotonic() - begun, problem)
+            kind = "backup.failed" if problem else "backup.made"
+            subject = tale.made.label if tale.made else f"{wanted} backup"
+            event = event_now(settings.node, "federation-backup", kind, subject, data)
+            teller.tell(event)
 
 
 def _make(settings: BackupSettings, repository: Repository, kind: str, now: Now) -> Backup:

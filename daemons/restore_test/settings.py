@@ -5,17 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from inventory.config import CREDENTIALS, ConfigPath, Settings
-from inventory.model import Port
+from daemons.backup.settings import LiveSettings
+from inventory.config import ConfigPath
 
 
-class RestoreTestSettings(Settings):
-    """The whole file. `hosts` and `addresses` are the data nodes', one to one."""
+class RestoreTestSettings(LiveSettings):
+    """The whole file."""
 
-    node: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
-    addresses: Annotated[tuple[str, ...], Field(min_length=1)]
-    port: Port = 5432
     repository: Annotated[int, Field(ge=1, le=2)] = 1
     stanza: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] = "federation"
     max_gib: Annotated[int, Field(ge=1)] = 256
@@ -25,8 +21,5 @@ class RestoreTestSettings(Settings):
     state_path: ConfigPath = Path("/var/lib/federation/restore-test")
     metrics_path: ConfigPath = Path("/var/lib/federation/textfile/restore_test.prom")
     vkey_path: ConfigPath = Path("/etc/federation/pgbackrest/ledger.vkey")
-    certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
-    key_path: ConfigPath = CREDENTIALS / "tls.key"
-    ca_path: ConfigPath = Path("/etc/federation/tls/ca.pem")
     step_timeout_seconds: Annotated[float, Field(gt=0)] = 36000.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from daemons.backup.decide import Backup, parse_info
 from daemons.backup.errors import BackupError
+from daemons.backup.live import event_now, reached
 from daemons.backup.shell import put
 from daemons.recovery.cluster import Cluster
 from daemons.recovery.decide import Target, choose_backup, needed_bytes
@@ -24,13 +24,9 @@ from inventory.config import resolve
 from ledger import append, log
 from ledger.connect import Settings, connect
 from ledger.errors import LedgerError
-from ledger.event import Event
 from ledger.findings import Anchor
-from ledger.identifiers import Sequence
 
 LOG = logging.getLogger(__name__)
-IDS = Sequence()
-DATABASE_ROLE = "fed_backup"
 GIB = 2**30
 
 
@@ -43,7 +39,6 @@ class Bench:
         key = str(resolve(settings.key_path, environment))
         for number in (1, 2):
             self._environment[f"PGBACKREST_REPO{number}_HOST_KEY_FILE"] = key
-        self._key = Path(key)
 
     def clean(self) -> None:
         """Remove what an earlier test left, as the user it ran as."""
@@ -72,14 +67,12 @@ class Bench:
 
     def record(self, measured: Measured) -> None:
         """Tell the ledger; raises LedgerError when nobody takes it."""
-        event = Event(
-            id=IDS.next(),
-            time=datetime.now(UTC),
-            node=self.settings.node,
-            actor="federation-restore-test",
-            kind="backup.restore_tested",
-            subject=measured.label or "no backup",
-            data=event_data(measured),
+        event = event_now(
+            self.settings.node,
+            "federation-restore-test",
+            "backup.restore_tested",
+            measured.label or "no backup",
+            event_data(measured),
         )
         asyncio.run(append.append(self._live(), [event]))
 
@@ -172,17 +165,7 @@ class Bench:
         return state.size, [Anchor("the live log", head.size, head.root, signed=True)]
 
     def _live(self) -> Settings:
-        settings = self.settings
-        return Settings(
-            hosts=settings.hosts,
-            addresses=settings.addresses,
-            port=settings.port,
-            user=DATABASE_ROLE,
-            sslcert=settings.certificate_path,
-            sslkey=self._key,
-            sslrootcert=settings.ca_path,
-            application_name="restore-test",
-        )
+        return reached(self.settings, self._environment, "restore-test")
 
 
 def as_json(measured: Measured) -> str:

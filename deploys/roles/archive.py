@@ -143,6 +143,11 @@ def _software(context: NodeContext) -> None:
 def _files(context: NodeContext, number: int) -> list[ManagedFile]:
     federation, node = context.federation, context.node
     data = federation.with_role(Role.DATA)
+    live = {
+        "hosts": [federation.fqdn(member) for member in data],
+        "addresses": [member.address for member in data],
+        "port": federation.ports.postgres,
+    }
     found = [
         ManagedFile(REPOSITORY_CONF, repository_conf(federation, node)),
         ManagedFile(
@@ -153,6 +158,7 @@ def _files(context: NodeContext, number: int) -> list[ManagedFile]:
                 number=number,
                 databases=len(data),
                 full_on=federation.backup.full_on,
+                **live,
             ),
         ),
     ]
@@ -165,9 +171,7 @@ def _files(context: NodeContext, number: int) -> list[ManagedFile]:
                 render(
                     "restore-test.toml",
                     node=node.name,
-                    hosts=[federation.fqdn(member) for member in data],
-                    addresses=[member.address for member in data],
-                    port=federation.ports.postgres,
+                    **live,
                     max_gib=federation.backup.restore_test_max_gib,
                 ),
             ),

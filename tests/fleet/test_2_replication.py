@@ -1,5 +1,6 @@
 """The ledger's database on three nodes: one may be lost, and writes go on."""
 
+import json
 import time
 from datetime import UTC, datetime
 
@@ -64,6 +65,25 @@ def test_a_switchover_loses_nothing_and_takes_seconds(fleet: Fleet) -> None:
     assert write(fleet)
     well(fleet)
     fleet.fedctl("plan", expect=0)
+
+
+def test_backups_go_on_where_another_node_leads(fleet: Fleet) -> None:
+    """WAL of the new timeline arrives, and a backup is made of it."""
+    status = fleet.json("ledger", "status")
+    [timeline] = {each["timeline"] for each in status["members"] if each["role"] == "leader"}
+    assert timeline > 1
+    assert fleet.json("backup", "point", f"on-timeline-{timeline}")["archived"]
+    for held in fleet.json("backup", "list")["repositories"]:
+        assert int(held["newest_wal"][:8], 16) == timeline, held["node"]
+    made = fleet.json("backup", "now")
+    [told] = [
+        event
+        for line in fleet.fedctl(
+            "--json", "ledger", "search", "--kind", "backup.made"
+        ).stdout.splitlines()
+        if (event := json.loads(line)["event"])["subject"] == made["label"]
+    ]
+    assert told["data"]["timeline"] == timeline
 
 
 @pytest.mark.parametrize(

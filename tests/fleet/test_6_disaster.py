@@ -56,7 +56,8 @@ def lost(fleet: Fleet) -> dict[str, Any]:
     point = asked(fleet, "backup", "point", f"before-{datetime.now(UTC):%H%M%S}")
     assert point["archived"]
     seq = signed(fleet)
-    # Seen by the witnesses, archived nowhere.
+    # Seen by the witnesses, archived nowhere that is left.
+    fleet.shell(fleet.one(Role.OFFSITE), "systemctl stop federation-repository")
     for _ in range(5):
         assert write(fleet)
     assert signed(fleet) > seq

@@ -235,6 +235,12 @@ def _configure(found: Archive) -> None:
     backup, offsite = model.with_role(Role.BACKUP)[0], model.with_role(Role.OFFSITE)[0]
     database = model.with_role(Role.DATA)[0]
     _write(found, "database", database_conf(model, database, _places(found, "database")))
+    live = f'''hosts = ["localhost"]
+addresses = ["127.0.0.1"]
+port = {found.server.port}
+certificate_path = "{found.root / "credentials1" / "node.pem"}"
+ca_path = "{found.server.root / "ca.pem"}"
+'''
     for number, node in ((1, backup), (2, offsite)):
         name = f"repository{number}"
         text = repository_conf(model, node, _places(found, name))
@@ -251,7 +257,7 @@ def _configure(found: Archive) -> None:
             f'''node = "{node.name}"
 repository = {number}
 databases = 1
-config_path = "{found.conf(name)}"
+{live}config_path = "{found.conf(name)}"
 state_path = "{found.root / name}"
 metrics_path = "{found.root / name}.prom"
 ''',
@@ -264,15 +270,10 @@ metrics_path = "{found.root / name}.prom"
     _put(
         found.root / "restore-test.toml",
         f'''node = "{backup.name}"
-hosts = ["localhost"]
-addresses = ["127.0.0.1"]
-port = {found.server.port}
-config_path = "{found.conf("test")}"
+{live}config_path = "{found.conf("test")}"
 state_path = "{found.root / "test"}"
 metrics_path = "{found.root / "test.prom"}"
 vkey_path = "{found.root / "ledger.vkey"}"
-certificate_path = "{found.root / "credentials1" / "node.pem"}"
-ca_path = "{found.server.root / "ca.pem"}"
 ''',
     )
     (found.root / "test").mkdir()

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from daemons.backup import live
+from ledger import search
+from ledger.event import Event
+from ledger.search import Filter
 from tests.support.archive import PASSPHRASES, Archive
 from tests.support.stored_log import StoredLog, open_log
 
@@ -36,6 +40,33 @@ async def test_a_check_makes_the_first_backup_of_each_repository(
         figures = (running.root / f"repository{number}.prom").read_text()
         assert re.search(r"^federation_backup_job_good.* 1$", figures, re.MULTILINE)
         assert "federation_archive_checked_seconds" in figures
+        await log.number()
+        made = await told(log, "backup.made")
+        assert made[-1].subject == backup["label"]
+        assert (made[-1].data["repository"], made[-1].data["kind"]) == (number, "full")
+
+
+async def told(log: StoredLog, kind: str) -> list[Event]:
+    """Events of a kind, oldest first."""
+    found = await search.matching(log.connection, Filter(kind=kind), limit=100)
+    return [each.event for each in found]
+
+
+async def test_what_the_ledger_did_not_take_it_is_told_later_and_once(
+    running: Archive, log: StoredLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "GIVE_UP_SECONDS", 0.5)
+    reachable = running.server.settings("operator")
+    away = live.Teller(reachable.model_copy(update={"port": 1}), tmp_path)
+    first = live.event_now("bluefin", "federation-backup", "backup.failed", "one", {"n": 1})
+    await asyncio.to_thread(away.tell, first)
+    assert await asyncio.to_thread(away.send) == 1
+    (tmp_path / live.UNTOLD / "damaged.json").write_text("{}")
+    teller = live.Teller(reachable, tmp_path)
+    await asyncio.to_thread(teller.send)
+    assert list((tmp_path / live.UNTOLD).iterdir()) == []
+    await log.number()
+    assert [event.id for event in await told(log, "backup.failed")] == [first.id]
 
 
 async def test_the_next_backup_is_a_differential(running: Archive) -> None:
@@ -161,6 +192,10 @@ async def test_a_wrong_page_fails_the_backup(running: Archive) -> None:
     try:
         done = running.job(1, "backup", "--kind=full", expect=1)
         assert "checksum" in done.stderr
+        opened = await open_log(running.server)
+        async with opened.connection:
+            await opened.number()
+            assert "checksum" in (await told(opened, "backup.failed"))[-1].data["problem"]
         figures = (running.root / "repository1.prom").read_text()
         assert re.search(r"^federation_backup_job_good.* 0$", figures, re.MULTILINE)
         assert not re.search(r"^federation_backup_checksum_errors.* 0$", figures, re.MULTILINE)

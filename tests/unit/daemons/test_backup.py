@@ -173,6 +173,7 @@ def test_a_backup_waits_for_the_other_repositorys_and_not_for_other_failures(
     monkeypatch.setattr(shell, "BUSY_PAUSE_SECONDS", 0.01)
     settings = BackupSettings(
         node="one", repository=1, databases=1, program=program,
+        hosts=("one",), addresses=("192.0.2.1",),
         key_path=tmp_path / "key", passphrase_path=tmp_path / "pass",
     )  # fmt: skip
     repository = shell.Repository(settings, {shell.RUNTIME_VARIABLE: str(tmp_path)})
