@@ -42,7 +42,10 @@ class Restores:
     def all(self) -> list[Restore]:
         """Every restore; raises FedctlError for a file that is damaged."""
         try:
-            found = [Restore(**item) for item in json.loads(self._path.read_text())]
+            values = json.loads(self._path.read_text())
+            if not isinstance(values, list):
+                raise TypeError("not a list")
+            found = [Restore(**item) for item in values]
             for each in found:
                 Extent.of(asdict(each))
         except FileNotFoundError:
