@@ -139,6 +139,14 @@ def test_other_warnings_are_no_failure() -> None:
     assert judge(output, info(backup("a", SUNDAY))).label == "a"
 
 
+def test_a_backup_after_a_failover_counts() -> None:
+    said = "a timeline switch has occurred since the a backup, enabling delta checksum"
+    assert judge(f"P00   WARN: {said}\n{GOOD}", info(backup("a", SUNDAY))).label == "a"
+    off = "checksum-page option set to true but checksums are not enabled on the cluster"
+    with pytest.raises(Corrupt):
+        judge(f"P00   WARN: {said}\nP00   WARN: {off}\n{GOOD}", info(backup("a", SUNDAY)))
+
+
 @pytest.mark.parametrize(
     "output",
     ["", "status: error\n", "status: ok\n missing: 1, checksum invalid: 0\n",
