@@ -53,9 +53,9 @@ def lost(fleet: Fleet) -> dict[str, Any]:
     both_have_a_backup(fleet)
     for _ in range(3):
         assert write(fleet)
+    seq = signed(fleet)
     point = asked(fleet, "backup", "point", f"before-{datetime.now(UTC):%H%M%S}")
     assert point["archived"]
-    seq = signed(fleet)
     # Seen by the witnesses, archived nowhere that is left.
     fleet.shell(fleet.one(Role.OFFSITE), "systemctl stop federation-repository")
     for _ in range(5):
@@ -77,7 +77,8 @@ def test_everything_archived_is_back_and_the_time_is_told(
     assert said["ledger"]["problems"] == []
     assert said["ledger"]["size"] == said["ledger"]["rows"] > lost["seq"]
     took = said["seconds"]
-    assert took["total"] == pytest.approx(sum(took[part] for part in PARTS), abs=2)
+    # Starting and stopping the server that replays is in no part.
+    assert 0 <= took["total"] - sum(took[part] for part in PARTS) < 60
     tell("lost and recovered", took)
     well(fleet)
     fleet.fedctl("plan", expect=0)
@@ -97,13 +98,13 @@ def test_what_was_lost_is_given_up_by_a_person_and_the_log_says_so(
     fleet: Fleet, lost: dict[str, Any]
 ) -> None:
     """The witnesses that are left saw more; they refuse until somebody decides."""
-    done = fleet.fedctl("ledger", "verify", expect=1)
-    assert "an older state was put back" in done.stdout or "two histories" in done.stdout
+    findings = fleet.json("ledger", "verify", expect=1)["findings"]
+    assert {each["fault"] for each in findings} <= {"rolled_back", "rewritten", "equivocation"}
     said = asked(fleet, "--yes", "ledger", "accept-restore", "--reason", "three disks at once")
     left = {n.name for n in fleet.federation.nodes if not n.has(Role.DATA)}
     assert set(said["witnesses"]) <= left and said["witnesses"] and not said["refused"]
     fleet.fedctl("ledger", "verify", "--full")
-    [event] = found(fleet, "ledger.restore_accepted")
+    event = found(fleet, "ledger.restore_accepted")[-1]
     kept = lost["said"]["ledger"]
     assert event["data"]["kept"] == {"size": kept["size"], "root": kept["root"]}
     assert all(each["size"] > kept["size"] for each in event["data"]["seen"])
@@ -133,6 +134,7 @@ def test_back_to_an_events_number_over_the_live_cluster(
     tell(f"back to event {seq}", said["seconds"])
     well(fleet)
     fleet.fedctl("ledger", "verify", expect=1)
+    before = len(found(fleet, "ledger.restore_accepted"))
     asked(fleet, "--yes", "ledger", "accept-restore", "--reason", "back before a mistake")
     fleet.fedctl("ledger", "verify", "--full")
-    assert len(found(fleet, "ledger.restore_accepted")) == 2
+    assert len(found(fleet, "ledger.restore_accepted")) == before + 1
