@@ -27,13 +27,14 @@ def signed(fleet: Fleet) -> int:
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Tell:
+def tell(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Tell:
     """Show how long the parts of a restore took, also when all is well."""
     terminal = request.config.get_terminal_writer()
 
     def show(what: str, took: dict[str, float]) -> None:
         parts = ", ".join(f"{part} {took[part]:.1f} s" for part in (*PARTS, "total"))
-        terminal.line(f"\n{what}: {parts}")
+        with capsys.disabled():
+            terminal.line(f"\n{what}: {parts}")
 
     return show
 
