@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
     "usage": "usage:usage",
+    "upstream": "upstream:upstream",
     "ledger": "ledger:ledger",
     "backup": "backup:backup",
     "certs": "certs:certs",

@@ -15,7 +15,7 @@ from typing import TypeVar
 from deploys.pepper import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import key_strength, keys, limits, quotas, tenants, usage
+from ledger import key_strength, keys, limits, quotas, tenants, upstreams, usage
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Rejected, Unavailable
@@ -125,6 +125,14 @@ class Ledger:
         """Requests and tokens since then, by tenant, key and model."""
         return self._with(
             lambda connection: usage.usage(connection, tenant=tenant, key=key_id, since=since)
+        )
+
+    def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
+        """Take an engine out of rotation, or put it back; raises Rejected."""
+        self._with(
+            lambda connection: upstreams.set_drained(
+                connection, name, drained=drained, reason=reason, actor=actor
+            )
         )
 
     def record(self, wanted: Sequence[Event]) -> None:

@@ -15,6 +15,7 @@ from inventory.progress import Progress
 if TYPE_CHECKING:
     from deploys.protocol import Event, Summary
     from fedctl.deploy import Order, Stopper
+    from fedctl.engines import View as GatewayView
     from fedctl.log_access import LogAccess
     from fedctl.replication import View
     from ledger.event import Event as LedgerEvent
@@ -78,6 +79,9 @@ class LedgerAccess(Protocol):
         """A key's successor, and until when the old one works."""
         ...
 
+    def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
+        """Take an engine out of rotation, or put it back."""
+
     def record(self, wanted: "Sequence[LedgerEvent]") -> None:
         """Append events."""
 
@@ -99,6 +103,25 @@ class ReplicationAccess(Protocol):
 
 
 ReachReplication = Callable[[Federation, Home, Callable[[], datetime]], ReplicationAccess]
+
+
+class GatewaysAccess(Protocol):
+    """What commands need of the gateways' private ports (see `engines_client.Gateways`)."""
+
+    def look(self) -> "tuple[GatewayView, ...]":
+        """Every gateway's view of its engines."""
+        ...
+
+
+ReachGateways = Callable[[Federation, Home, Callable[[], datetime]], GatewaysAccess]
+
+
+def _reach_gateways(
+    federation: Federation, home: Home, now: Callable[[], datetime]
+) -> GatewaysAccess:
+    from fedctl.engines_client import Gateways
+
+    return Gateways(federation, home, now)
 
 
 def _reach_replication(
@@ -162,6 +185,7 @@ class Parts:
     run_deploy: Callable[..., "Summary"] = _run_deploy
     open_ledger: OpenLedger = _open_ledger
     reach_replication: ReachReplication = _reach_replication
+    reach_gateways: ReachGateways = _reach_gateways
     reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)

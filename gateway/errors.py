@@ -24,6 +24,7 @@ GatewayError
 │       ├── UpstreamFailed      502  dead, broken off, or an answer that is none
 │       ├── UpstreamBusy        503  the engine takes no more now
 │       ├── QueueFull           429  every engine is busy, and so is the queue
+│       ├── EnginesDrained      503  the model's engines are taken out of rotation
 │       ├── NotOffered          404  the engine has no such path
 │       └── UpstreamTimeout     504
 ├── ClientGone                  nobody is left to tell
@@ -37,6 +38,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 RETRY_AFTER_SECONDS = 2
+# An operator's work takes longer than a busy moment.
+DRAINED_RETRY_SECONDS = 15
 
 
 class GatewayError(Exception):
@@ -217,6 +220,18 @@ class QueueFull(UpstreamError):
 
     def __init__(self) -> None:
         super().__init__("All engines are busy. Try again.")
+
+
+class EnginesDrained(UpstreamError):
+    """An operator has taken every engine of the model out of rotation."""
+
+    status, code = 503, "engines_drained"
+    headers = MappingProxyType({"retry-after": str(DRAINED_RETRY_SECONDS)})
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The engines of this model are taken out of service for now. Try again later."
+        )
 
 
 class NotOffered(UpstreamError):

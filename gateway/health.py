@@ -43,7 +43,10 @@ class Health:
 
     def components(self) -> dict[str, dict[str, object]]:
         """Each part's state by name; no addresses."""
-        engines = {e.config.name: "up" if e.up else "down" for e in self.upstreams.engines}
+        engines = {
+            e.name: "drained" if e.drained else "up" if e.up else "down"
+            for e in self.upstreams.engines
+        }
         return {
             "ledger": {"status": "up" if self.ledger.up else "down"},
             "spool": {"status": "up" if self.audit.takes_requests else "full"},

@@ -167,7 +167,7 @@ class Keyring:
                 kind, _, name = subject.partition(":")
                 if kind == "key":
                     self._drop(name)
-                else:
+                elif kind == "tenant":
                     tenants.add(name)
             if tenants:
                 for key_id, entry in list(self._entries.items()):

@@ -7,14 +7,15 @@ only notifications believed, a dead connection would look like a quiet one.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from gateway.keyring import Keyring
 from gateway.metrics import GatewayMetrics
-from ledger import changes
+from ledger import changes, upstreams
 from ledger.connect import Connection
 from ledger.errors import LedgerError
+from ledger.upstreams import Drain
 
 logger = logging.getLogger("gateway.listener")
 
@@ -24,17 +25,23 @@ PAUSE_SECONDS = 0.2
 
 
 class Listener:
-    """Keeps a keyring fresh, and passes on who is short of a limit."""
+    """Keeps a keyring fresh, and passes on who is short of a limit and which engines are drained.
+
+    `looked` is set when the ledger was asked for the first time, whether it answered or not.
+    """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection]],
         keyring: Keyring,
         recall: Callable[[str], None],
+        drain: Callable[[Sequence[Drain]], None],
         metrics: GatewayMetrics,
         poll_seconds: float,
     ) -> None:
         self._connect, self._keyring, self._recall = connect, keyring, recall
+        self._drain, self._drains_known = drain, False
+        self.looked = asyncio.Event()
         self._metrics, self._poll_seconds = metrics, poll_seconds
         self._task: asyncio.Task[None] | None = None
         self._listening = False
@@ -58,6 +65,7 @@ class Listener:
             except Exception:
                 logger.exception("fault in the listener")
                 self._note(False, "fault")
+            self.looked.set()
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _note(self, listening: bool, why: str = "") -> None:
@@ -70,6 +78,7 @@ class Listener:
     async def _listen(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await self._connect()
+        self._drains_known = False
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await changes.listen(connection)
@@ -88,5 +97,25 @@ class Listener:
         asked_at = time.monotonic()
         async with asyncio.timeout(ANSWER_SECONDS):
             heard = await changes.since(connection, self._keyring.version)
+        subjects = heard.subjects
+        if subjects is None or any(s.startswith(upstreams.SUBJECT) for s in subjects):
+            # Until they are read, also when that fails: the keyring's version has moved on by then.
+            self._drains_known = False
         self._keyring.apply(heard, asked_at)
         self._note(True)
+        if not self._drains_known:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._drain(await _drained(connection))
+            self._drains_known = True
+        self.looked.set()
+
+
+async def _drained(connection: Connection) -> Sequence[Drain]:
+    try:
+        return await upstreams.drained(connection)
+    except LedgerError as error:
+        if type(error) is not LedgerError:
+            raise
+        # The schema is older than this release, in the middle of an upgrade: nothing is drained.
+        logger.warning("drained engines are not known", extra={"why": str(error)})
+        return ()

@@ -244,6 +244,12 @@ class GatewayMetrics:
             ("upstream",),
             registry=registry,
         )
+        self.upstream_drained = Gauge(
+            "gateway_upstream_drained",
+            "1 while the engine gets no new requests because an operator said so.",
+            ("upstream",),
+            registry=registry,
+        )
         self.draining = Gauge(
             "gateway_draining", "1 from the signal to stop until the end.", registry=registry
         )
@@ -267,6 +273,7 @@ class GatewayMetrics:
                 self.token_counts[upstream, kind] = self.tokens.labels(upstream, kind)
             for reason in UPSTREAM_REASONS:
                 self.upstream_errors.labels(upstream, reason)
+            self.upstream_drained.labels(upstream)
             self.retries[upstream] = self.upstream_retries.labels(upstream)
             self.breaker_open[upstream] = self.upstream_breaker_open.labels(upstream)
 

@@ -1,19 +1,32 @@
-"""`/metrics` on the private port, where TLS has already asked for our certificate."""
+"""What the private port serves, where TLS has already asked for a certificate of the federation."""
 
+import orjson
+
+from gateway.answers import JSON
 from gateway.exchange import Exchange
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from gateway.upstreams import Upstreams
+
+PATHS = ("/metrics", "/upstreams")
 
 
 class MetricsApp:
-    """One path."""
+    """`/metrics` for Prometheus, and `/upstreams`, this gateway's view of its engines."""
 
-    def __init__(self, metrics: GatewayMetrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: GatewayMetrics, upstreams: Upstreams, node: str) -> None:
+        self._metrics, self._upstreams, self._node = metrics, upstreams, node
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        if exchange.path == "/metrics" and exchange.method == "GET":
+        if exchange.method != "GET" or exchange.path not in PATHS:
+            await exchange.send_whole(404, b"not found\n", ((b"content-type", b"text/plain"),))
+        elif exchange.path == "/metrics":
             kind = (b"content-type", CONTENT_TYPE.encode())
             await exchange.send_whole(200, self._metrics.text(), (kind,))
         else:
-            await exchange.send_whole(404, b"not found\n", ((b"content-type", b"text/plain"),))
+            report = {
+                "node": self._node,
+                "knows_drains": self._upstreams.knows_drains,
+                "upstreams": self._upstreams.report(),
+            }
+            await exchange.send_whole(200, orjson.dumps(report), (JSON,))

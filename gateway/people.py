@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.misuse import MisuseNotes
 from gateway.own_key import OwnKey
 from gateway.settings import GatewaySettings
+from gateway.upstreams import Upstreams
 from ledger.connect import Pool, Settings, connect
 from ledger.identifiers import new_id
 from ledger.quotas import Holder
@@ -26,6 +26,7 @@ from trust.apikeys import Pepper
 MEASURE_SECONDS = 1.0
 # A step may not take longer than this: a key is looked up while its request waits.
 STEP_SECONDS = 1.5
+FIRST_LOOK_SECONDS = 1.5
 
 
 def _clock() -> datetime:
@@ -52,7 +53,7 @@ class People:
         pool: Pool,
         watched: WatchedLedger,
         metrics: GatewayMetrics,
-        context_of: Callable[[str], int | None],
+        upstreams: Upstreams,
         pepper: Pepper,
     ) -> "People":
         """The parts of this gateway; nothing is asked before `start`."""
@@ -78,18 +79,29 @@ class People:
             ),
             now=time.monotonic,
             clock=_clock,
-            context_of=context_of,
+            context_of=upstreams.context_of,
         )
         listener = Listener(
-            lambda: connect(ledger), keyring, limiter.recall, metrics, keys.poll_seconds
+            lambda: connect(ledger),
+            keyring,
+            limiter.recall,
+            upstreams.drain,
+            metrics,
+            keys.poll_seconds,
         )
         own_key = OwnKey(source, _clock, time.monotonic)
         return cls(keyring, limiter, listener, MisuseNotes(source.note, metrics), own_key, metrics)
 
     async def start(self) -> None:
-        """Begin to listen and to hold shares; the ledger need not be there yet."""
+        """Begin to listen and to hold shares; the ledger need not be there yet.
+
+        While it is, what it has to say of drained engines is known when this returns.
+        """
         self.listener.start()
         self.misuse.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await self.listener.looked.wait()
         await self.limiter.start()
         self._measuring = asyncio.create_task(self._measure())
 

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gateway.answers import JSON, is_error_body
+from gateway.engine import Engine
 from gateway.errors import (
     ClientGone,
+    EnginesDrained,
     NotOffered,
     QueueFull,
     Refused,
@@ -32,7 +34,7 @@ from gateway.routes import Route
 from gateway.seams import Admission, Audit, Ending, Intent, Principal
 from gateway.settings import Limits, Timeouts
 from gateway.transport import Response, Transport
-from gateway.upstreams import Engine, Upstreams
+from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
 from ledger.requests import Outcome
 
@@ -135,7 +137,7 @@ class Relay:
             while True:
                 try:
                     engine = await self._upstreams.acquire(model, prefix, tried)
-                except UpstreamFailed:
+                except (UpstreamFailed, EnginesDrained):
                     if again is None:
                         raise
                     # What the first engines did is what there is to say.
@@ -310,6 +312,8 @@ class Relay:
 
     def _count(self, engine: Engine, error: UpstreamError) -> None:
         reason = error.reason or "failed"
+        if not isinstance(error, (UpstreamRefused, NotOffered)):
+            engine.failed(reason)
         self._metrics.upstream_errors.labels(engine.name, reason).inc()
         logger.warning(
             "upstream error",
@@ -336,7 +340,7 @@ def outcome_of(error: BaseException) -> Outcome:
         return Outcome.CLIENT_GONE
     if isinstance(error, UpstreamTimeout):
         return Outcome.TIMED_OUT
-    if isinstance(error, UpstreamError) and not isinstance(error, QueueFull):
+    if isinstance(error, UpstreamError) and not isinstance(error, (QueueFull, EnginesDrained)):
         return Outcome.UPSTREAM_FAILED
     # Ours: no room, stopped by drain's end, or a fault of this program.
     return Outcome.REFUSED

@@ -105,6 +105,8 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         transport,
         metrics,
         settings.timeouts.upstream_health_seconds,
+        utc_now,
+        drains=None,
     )
     health = Health(ledger, upstreams, recording.audit, metrics, settings.health_interval_seconds)
     people = People.open(
@@ -113,7 +115,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         connections,
         ledger,
         metrics,
-        upstreams.context_of,
+        upstreams,
         material.pepper,
     )
     relay = Relay(
@@ -176,7 +178,7 @@ async def serve(
     private = bind(settings.metrics.addresses, settings.metrics.port)
     async with assembled(settings, material) as parts:
         front = _front(parts.app, settings, parts.app.refused)
-        back = _front(MetricsApp(parts.metrics), settings)
+        back = _front(MetricsApp(parts.metrics, parts.upstreams, settings.node), settings)
         await front.listen(public, public_tls if settings.listen.tls else None)
         await back.listen(private, private_tls)
         metrics = parts.metrics

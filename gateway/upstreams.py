@@ -9,17 +9,28 @@ it is decided on, and the bounded queue of those who wait for room.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from gateway.errors import NotFound, QueueFull, UpstreamError, UpstreamFailed
+from gateway.engine import Engine
+from gateway.errors import (
+    EnginesDrained,
+    LedgerAway,
+    NotFound,
+    QueueFull,
+    Refused,
+    UpstreamError,
+    UpstreamFailed,
+)
 from gateway.metrics import GatewayMetrics
-from gateway.routing import Breaker, Candidate, choose
+from gateway.routing import Candidate, choose
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
-from gateway.transport import Target, Transport
+from gateway.transport import Transport
+from ledger.upstreams import Drain
 
 logger = logging.getLogger("gateway.upstreams")
 
@@ -27,33 +38,6 @@ MAX_LISTING_BYTES = 1 << 20
 # What a client may know of a model; vLLM's own entries also tell paths on its disk.
 SHOWN = ("id", "object", "created", "owned_by", "max_model_len")
 PLAIN = (str, int, float)  # what is nested may be nested too deeply to be written again
-
-
-class Engine:
-    """One upstream, what it last said (None in `up` before it was asked) and what it is doing."""
-
-    def __init__(self, config: Upstream, routing: Routing) -> None:
-        self.config = config
-        self.name = config.name
-        self.target = Target.of(config.url)
-        self.up: bool | None = None
-        self.listed: dict[str, dict[str, Any]] = {}
-        self.active = 0
-        self.drained = False
-        self.breaker = Breaker(routing.breaker_failures, routing.breaker_open_seconds)
-        self._heads: dict[str, bytes] = {}
-
-    def serves(self, model: str) -> bool:
-        """Whether requests for `model` may go here."""
-        return model in self.config.models if self.config.models else model in self.listed
-
-    def head(self, path: str) -> bytes:
-        """The part of a POST's head to `path` that every request has."""
-        head = self._heads.get(path)
-        if head is None:
-            head = self.target.head(b"POST", path.encode("ascii"))
-            head = self._heads[path] = head + b"content-type: application/json\r\n"
-        return head
 
 
 class _Waiting:
@@ -78,9 +62,13 @@ class Upstreams:
         transport: Transport,
         metrics: GatewayMetrics,
         health_seconds: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        drains: Sequence[Drain] | None = (),
     ) -> None:
         self._transport, self._metrics = transport, metrics
-        self._health_seconds = health_seconds
+        self._health_seconds, self._clock = health_seconds, clock
+        # None: nobody could say yet who is drained, so everybody counts as drained.
+        self._drains = None if drains is None else {drain.name: drain for drain in drains}
         self._loop = transport.loop
         self._queues: dict[str, deque[_Waiting]] = {}
         self.engines: tuple[Engine, ...] = ()
@@ -92,12 +80,23 @@ class Upstreams:
         """Take these settings from now on; engines that stay keep what is known of them."""
         known = {engine.config: engine for engine in self.engines}
         self.aliases, self.routing = dict(aliases), routing
-        self.engines = tuple(known.get(config) or Engine(config, routing) for config in configs)
+        unknown = self._drains is None
+        self.engines = tuple(
+            known.get(config) or Engine(config, routing, self._clock, drained=unknown)
+            for config in configs
+        )
+        self._apply_drains()
+
+    def drain(self, drains: Sequence[Drain]) -> None:
+        """These engines are drained, all others are not; those who wait are dealt with anew."""
+        self._drains = {drain.name: drain for drain in drains}
+        self._apply_drains()
+        self._next()
 
     @property
     def any_up(self) -> bool:
-        """Whether at least one engine answers."""
-        return any(engine.up for engine in self.engines)
+        """Whether at least one engine answers, and is not drained."""
+        return any(engine.up and not engine.drained for engine in self.engines)
 
     @property
     def queued(self) -> int:
@@ -108,6 +107,20 @@ class Upstreams:
         """Whether any engine serves what clients call this."""
         real = self.aliases.get(model, model)
         return any(engine.serves(real) for engine in self.engines)
+
+    @property
+    def knows_drains(self) -> bool:
+        """Whether the ledger has said which engines are drained."""
+        return self._drains is not None
+
+    def report(self) -> list[dict[str, Any]]:
+        """What operators are told of each engine."""
+        return [
+            engine.report(
+                sum(len(line) for model, line in self._queues.items() if engine.serves(model))
+            )
+            for engine in self.engines
+        ]
 
     def resolve(self, model: str) -> str:
         """The model behind an alias, or `model` itself; raises NotFound when nobody serves it."""
@@ -166,6 +179,7 @@ class Upstreams:
             self._metrics.breaker_open[engine.name].set(engine.breaker.opened_at is not None)
             if (before.opened_at is None) != (engine.breaker.opened_at is None):
                 state = "open" if before.opened_at is None else "closed"
+                engine.changed()
                 logger.warning("breaker", extra={"upstream": engine.name, "state": state})
         if self._queues:
             self._next()
@@ -214,8 +228,16 @@ class Upstreams:
         ]
         choice = choose(candidates, prefix, self.routing.affinity_slack)
         if choice.hopeless:
-            raise UpstreamFailed("No engine can take this request now. Try again.", "breaker_open")
+            raise self._hopeless(serving)
         return None if choice.index is None else serving[choice.index]
+
+    def _hopeless(self, serving: Sequence[Engine]) -> Refused:
+        """Why none of those that serve a model can be asked."""
+        if self._drains is None:
+            return LedgerAway()
+        if serving and all(engine.drained for engine in serving):
+            return EnginesDrained()
+        return UpstreamFailed("No engine can take this request now. Try again.", "breaker_open")
 
     def _take(self, engine: Engine) -> Engine:
         engine.active += 1
@@ -230,13 +252,26 @@ class Upstreams:
                 if not entry.turn.done():
                     try:
                         engine = self._choose(model, entry.prefix, entry.tried)
-                    except UpstreamError as error:
+                    except Refused as error:
                         entry.turn.set_exception(error)
                     else:
                         if engine is None:
                             break
                         entry.turn.set_result(self._take(engine))
                 waiting.popleft()
+
+    def _apply_drains(self) -> None:
+        for engine in self.engines:
+            drain = None if self._drains is None else self._drains.get(engine.name)
+            drained = self._drains is None or drain is not None
+            if drained != engine.drained:
+                engine.changed()
+            if (drain is None) != (engine.drain is None):
+                state = "enabled" if drain is None else "drained"
+                logger.info("rotation", extra={"upstream": engine.name, "state": state})
+            engine.drain, engine.drained = drain, drained
+            self._metrics.upstream_drained.labels(engine.name).set(drained)
+        self._metrics.component_up.labels("upstreams").set(self.any_up)
 
     async def look(self) -> None:
         """Ask every engine once, all at the same time; failures are states, not errors."""
@@ -253,14 +288,17 @@ class Upstreams:
             engine.up = True
         except UpstreamError as error:
             engine.up = False
+            why = type(error.__cause__ or error).__name__
+            engine.failed(f"{error.reason or 'failed'} ({why}) when last looked at")
             if was is not False:
-                why = type(error.__cause__ or error).__name__
                 logger.warning("upstream down", extra={"upstream": engine.name, "why": why})
         if engine.up and not was:
             logger.info("upstream up", extra={"upstream": engine.name})
             if was is False:
                 # It was away and is back: it need not prove itself once more.
                 engine.breaker = engine.breaker.succeeded()
+        if engine.up is not was:
+            engine.changed()
         self._metrics.upstream_up.labels(engine.name).set(engine.up)
 
 

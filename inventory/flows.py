@@ -80,7 +80,12 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
         ),
         Flow("monitoring: machine metrics", ports.node_exporter, watchers, nodes),
         Flow("monitoring: federation metrics", ports.federation_exporter, watchers, nodes),
-        Flow("monitoring: gateway metrics", ports.gateway_metrics, watchers, gateways),
+        Flow(
+            "operator and monitoring: gateways' private port",
+            ports.gateway_metrics,
+            (*operator, *watchers),
+            gateways,
+        ),
         Flow("monitoring: engine metrics", ports.vllm, watchers, inference),
         Flow("monitoring: SQL metrics", ports.postgres_exporter, watchers, data),
         Flow("operator: Prometheus", ports.prometheus, (*operator, *watchers), monitoring),

@@ -46,6 +46,17 @@ LEFT JOIN ledger.tenants AS t ON t.name = k.tenant
 LEFT JOIN LATERAL ledger.limits_now('key:' || s.family) AS l ON true
 LEFT JOIN ledger.limits AS tl ON tl.subject = 'tenant:' || k.tenant
 
+-- name: upstreams_drained
+-- Engines that are taken out of rotation.
+SELECT name, reason, changed_at, changed_by FROM ledger.upstreams WHERE drained ORDER BY name
+
+-- name: upstream_set
+-- Take an engine out of rotation or put it back; the server sets the time.
+INSERT INTO ledger.upstreams AS u (name, drained, reason, changed_by)
+VALUES (%(name)s, %(drained)s, %(reason)s, %(actor)s)
+ON CONFLICT (name) DO UPDATE
+SET drained = excluded.drained, reason = excluded.reason, changed_by = excluded.changed_by
+
 -- name: keyring_changes
 -- What changed since a version: the version now, the oldest change kept, and each change (or null).
 SELECT k.version AS current, (SELECT min(version) FROM ledger.keyring_changes) AS oldest,
@@ -55,7 +66,7 @@ LEFT JOIN ledger.keyring_changes AS c ON c.version > %(since)s
 ORDER BY c.version
 
 -- name: listen_keyring
--- Hear of changes of keys, tenants and limits.
+-- Hear of changes of keys, tenants, limits and drained engines.
 LISTEN fed_keyring
 
 -- name: listen_quota

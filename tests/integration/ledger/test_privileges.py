@@ -96,6 +96,21 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         set(),
     ),
     "delete limits": ("DELETE FROM ledger.limits", {"owner"}),
+    "see which engines are drained": (
+        "SELECT * FROM ledger.upstreams",
+        {"gateway", "operator", "owner"},
+    ),
+    "drain an engine": (
+        "INSERT INTO ledger.upstreams (name, drained, reason, changed_by)"
+        " VALUES ('redfin', true, 'x', 'x')",
+        {"operator", "owner"},
+    ),
+    "drain an engine yesterday": (
+        "INSERT INTO ledger.upstreams (name, drained, reason, changed_at, changed_by)"
+        " VALUES ('redfin', true, 'x', now() - interval '1 day', 'x')",
+        {"owner"},
+    ),
+    "forget that an engine was drained": ("DELETE FROM ledger.upstreams", set()),
     "turn back the keyring": ("UPDATE ledger.keyring SET version = 0", {"owner"}),
     "hide a change of keys": ("DELETE FROM ledger.keyring_changes", {"owner"}),
     "read shares": ("SELECT * FROM ledger.quota_shares", {"operator", "owner"}),

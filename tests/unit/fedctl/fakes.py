@@ -13,6 +13,7 @@ from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
 from fedctl import lock_shell
 from fedctl.app import App
 from fedctl.deploy import Order, Stopper
+from fedctl.engines import View
 from fedctl.log_access import LogAccess
 from fedctl.parts import Parts, ReplicationAccess
 from fedctl.program import run
@@ -128,6 +129,7 @@ class MemoryLedger:
         }
     )
     events: list[LedgerEvent] = field(default_factory=list)
+    drains: dict[str, tuple[bool, str]] = field(default_factory=dict)
     error: Exception | None = None
 
     def open(self, *_: Any) -> "MemoryLedger":
@@ -238,6 +240,11 @@ class MemoryLedger:
         self.records[key_id] = KeyRecord(**changed)
         return self.records[key_id]
 
+    def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
+        """Remember who said so."""
+        self._check()
+        self.drains[name] = (drained, reason)
+
     def record(self, wanted: Sequence[LedgerEvent]) -> None:
         """Append."""
         self._check()
@@ -246,6 +253,23 @@ class MemoryLedger:
     def _check(self) -> None:
         if self.error is not None:
             raise self.error
+
+
+@dataclass
+class MemoryGateways:
+    """Gateways that say what they are told to; each look is the next of `views`, the last stays."""
+
+    views: list[tuple[View, ...]] = field(default_factory=list)
+    looks: int = 0
+
+    def open(self, *_: Any) -> "MemoryGateways":
+        """Itself, whoever asks."""
+        return self
+
+    def look(self) -> tuple[View, ...]:
+        """The next view."""
+        self.looks += 1
+        return self.views[min(self.looks, len(self.views)) - 1]
 
 
 class FakeLab:
@@ -274,6 +298,7 @@ class Stage:
     lab: FakeLab = field(default_factory=FakeLab)
     access: LogAccess | None = None
     replication: ReplicationAccess | None = None
+    gateways: MemoryGateways = field(default_factory=MemoryGateways)
     out: StringIO = field(default_factory=StringIO)
     err: StringIO = field(default_factory=StringIO)
     completion: dict[str, Any] = field(
@@ -294,6 +319,7 @@ class Stage:
             open_ledger=self.ledger.open,
             reach_log=self.reach_log,
             reach_replication=self.reach_replication,
+            reach_gateways=self.gateways.open,
             build=lambda *_: None,
             lab=lambda: self.lab,
             complete=lambda *_: self.completion,

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
-from gateway import errors, metrics
+from gateway import errors, metrics, metrics_app
 from gateway.app import CONTROL_PATHS
+from gateway.engine import State
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings, Upstream
 from ledger.requests import Outcome
@@ -69,6 +71,8 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.OUTCOMES,
         *metrics.COMPONENTS,
         *metrics.LIMITS,
+        *metrics_app.PATHS,
+        *get_args(State),
         *Scope,
         *(name for meter in ["requests", "tokens"] for name in HEADERS[meter]),
         *sorted(CONTROL_PATHS),

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from gateway.errors import NotFound, QueueFull, UpstreamFailed
+from gateway.errors import EnginesDrained, LedgerAway, NotFound, QueueFull, UpstreamFailed
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.transport import Target
 from gateway.upstreams import Upstreams, read_listing
+from ledger.upstreams import Drain
 
 LISTING = b'{"object":"list","data":[{"id":"a","object":"model","root":"/disk"},{"id":"b"}]}'
 
@@ -171,3 +173,90 @@ async def test_new_settings_keep_what_is_known_of_engines_that_stay() -> None:
     await upstreams.look()
     upstreams.configure((stays, upstream("two", "b")), {}, Routing())
     assert upstreams.resolve("a") == "a" and len(upstreams.engines) == 2
+
+
+def drain_of(name: str) -> Drain:
+    return Drain(name, "a new disk", datetime(2026, 3, 1, tzinfo=UTC), "ada@desk")
+
+
+async def test_a_drained_engine_gets_nothing_new_and_keeps_what_it_has() -> None:
+    upstreams = made({}, upstream("one", "a"), upstream("two", "a"))
+    before = await upstreams.acquire("a", b"")
+    assert before.name == "one"
+    upstreams.drain([drain_of("one")])
+    assert {(await upstreams.acquire("a", b"")).name for _ in range(2)} == {"two"}
+    assert before.state == "draining"
+    upstreams.release(before, failed=False)
+    assert before.state == "drained"
+    upstreams.drain([])
+    assert (await upstreams.acquire("a", b"")).name == "one"
+
+
+async def test_a_model_whose_engines_are_all_drained_is_refused_and_so_are_those_in_line() -> None:
+    upstreams = made({}, upstream("one", "a", max_concurrent=1))
+    await upstreams.acquire("a", b"")
+    waiting = asyncio.create_task(upstreams.acquire("a", b""))
+    await asyncio.sleep(0)
+    assert upstreams.report()[0]["waiting"] == 1
+    upstreams.drain([drain_of("one")])
+    for refused in (waiting, upstreams.acquire("a", b"")):
+        with pytest.raises(EnginesDrained) as error:
+            await refused
+        assert (error.value.status, error.value.headers["retry-after"]) == (503, "15")
+    assert not upstreams.any_up and upstreams.resolve("a") == "a"
+
+
+async def test_room_of_an_enabled_engine_goes_to_those_in_line() -> None:
+    upstreams = made({}, upstream("one", "a", max_concurrent=1), upstream("two", "a"))
+    upstreams.drain([drain_of("two")])
+    await upstreams.acquire("a", b"")
+    waiting = asyncio.create_task(upstreams.acquire("a", b""))
+    await asyncio.sleep(0)
+    upstreams.drain([])
+    assert (await waiting).name == "two"
+
+
+async def test_nobody_is_asked_before_it_is_known_who_is_drained() -> None:
+    metrics, transport = GatewayMetrics(["one"]), Answers({"https://one": LISTING})
+    upstreams = Upstreams(
+        (upstream("one", "a"),),
+        {},
+        Routing(),
+        transport,
+        metrics,
+        1.0,
+        drains=None,  # type: ignore[arg-type]
+    )
+    await upstreams.look()
+    with pytest.raises(LedgerAway):
+        await upstreams.acquire("a", b"")
+    assert not upstreams.any_up and not upstreams.knows_drains
+    upstreams.drain([])
+    assert (await upstreams.acquire("a", b"")).name == "one"
+    assert upstreams.any_up
+
+
+async def test_engines_that_a_reload_brings_are_drained_when_they_should_be() -> None:
+    upstreams = made({}, upstream("one", "a"))
+    upstreams.drain([drain_of("two")])
+    upstreams.configure((upstream("one", "a"), upstream("two", "a")), {}, Routing())
+    assert [e.drained for e in upstreams.engines] == [False, True]
+
+
+async def test_operators_are_told_states_and_failures_and_no_addresses() -> None:
+    answers = {"https://one": LISTING}
+    upstreams = made(answers, upstream("one", "a"), upstream("two", "b"), breaker_failures=1)
+    assert [entry["state"] for entry in upstreams.report()] == ["unknown", "unknown"]
+    await upstreams.look()
+    one, two = upstreams.report()
+    assert (one["state"], one["last_failure"], two["state"]) == ("healthy", None, "unhealthy")
+    assert two["last_failure"]["why"] == "connect (UpstreamFailed) when last looked at"
+    upstreams.release(await upstreams.acquire("a", b""), failed=True)
+    since = one["since"]
+    one = upstreams.report()[0]
+    assert one["state"] == "breaker_open" and one["since"] >= since
+    upstreams.drain([drain_of("one")])
+    one = upstreams.report()[0]
+    assert (one["state"], one["running"]) == ("drained", 0)
+    assert one["drained"]["by"] == "ada@desk" and one["drained"]["reason"] == "a new disk"
+    assert "8000" not in str(upstreams.report())

@@ -1,0 +1,2 @@
+DROP TABLE ledger.upstreams;
+DROP FUNCTION ledger.upstreams_dated();
