@@ -19,6 +19,7 @@ COMMANDS = {
     "logs": "nodes:logs",
     "exec": "nodes:exec_",
     "doctor": "doctor:doctor",
+    "chat": "chat:chat",
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
     "usage": "usage:usage",

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fedctl.engines import View, engine_in
-from fedctl.ledger_client import OPERATOR
+from fedctl.operator_tls import operator_context
 from fedctl.remote import each
 from inventory.home import Home
 from inventory.model import Federation, Node, Role
-from trust.authority import Authority
 
 LOOK_SECONDS = 4.0
 
@@ -27,7 +26,7 @@ class Gateways:
 
     def look(self) -> tuple[View, ...]:
         """Every gateway's view of its engines; one that does not answer says why."""
-        context = self._context()
+        context = operator_context(self.home, self.now())
         nodes = self.federation.with_role(Role.GATEWAY)
         return tuple(each(nodes, lambda node: self._view(node, context)))
 
@@ -39,13 +38,6 @@ class Gateways:
             return View(node.name, error=str(error) or type(error).__name__)
         except (ValueError, KeyError, TypeError) as error:
             return View(node.name, error=f"an answer that is none ({type(error).__name__})")
-
-    def _context(self) -> ssl.SSLContext:
-        authority = Authority.open(self.home.authority)
-        key, certificate = authority.ensure_client(OPERATOR, self.now())
-        context = ssl.create_default_context(cafile=str(self.home.authority / "ca.pem"))
-        context.load_cert_chain(certificate, key)
-        return context
 
 
 def look_at(name: str, address: str, port: int, context: ssl.SSLContext) -> View:

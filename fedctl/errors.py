@@ -14,6 +14,8 @@ FedctlError
 ├── TooFewWitnesses       the log fits together, but too few witnesses said that it is theirs
 ├── NoSuchEvent           the log has no such event
 ├── NotHealthy            a service did not become healthy in time
+├── ChatFailed            a gateway gave no answer, or not all of it
+│   └── NoGateway         none of them could be reached
 ├── NoSuchRun             there is no run of that name
 └── MissingPart           a file or program this machine should have is not there
 """
@@ -124,6 +126,14 @@ class NoSuchEvent(FedctlError):
 
 class NotHealthy(FedctlError):
     """A service did not become healthy in time."""
+
+
+class ChatFailed(FedctlError):
+    """A gateway gave no answer, or not all of it."""
+
+
+class NoGateway(ChatFailed):
+    """None of the gateways could be reached."""
 
 
 class NoSuchRun(FedctlError):

@@ -82,6 +82,7 @@ _CLASSES: dict[type[BaseException], Exit] = {
     errors.Locked: Exit.LOCKED,
     errors.NoMajority: Exit.UNREACHABLE,
     errors.NoSuchEvent: Exit.USAGE,
+    errors.NoGateway: Exit.UNREACHABLE,
     errors.TooFewWitnesses: Exit.UNREACHABLE,
     inventory_errors.InventoryError: Exit.USAGE,
     deploys_errors.DeployError: Exit.FAILED,

@@ -14,6 +14,8 @@ from inventory.progress import Progress
 
 if TYPE_CHECKING:
     from deploys.protocol import Event, Summary
+    from fedctl.chat_client import Place
+    from fedctl.chat_session import Asks
     from fedctl.deploy import Order, Stopper
     from fedctl.engines import View as GatewayView
     from fedctl.log_access import LogAccess
@@ -171,6 +173,12 @@ def _complete(*arguments: Any, **options: Any) -> dict[str, Any]:
     return complete(*arguments, **options)
 
 
+def _chat(places: "Sequence[Place]", authority: Path, key: str) -> "Asks":
+    from fedctl.chat_client import Client
+
+    return Client(places, authority, key)
+
+
 def _ready(federation: Federation, node: Node, ca: Path) -> str:
     from fedctl.gateway_client import ready
 
@@ -190,4 +198,5 @@ class Parts:
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)
     complete: Callable[..., dict[str, Any]] = _complete
+    chat: "Callable[[Sequence[Place], Path, str], Asks]" = _chat
     ready: Callable[[Federation, Node, Path], str] = _ready

@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from fedctl.errors import NotHealthy
-from fedctl.ledger_client import OPERATOR
+from fedctl.operator_tls import operator_context
 from fedctl.remote import each
 from fedctl.replication import Member, View
 from inventory.home import Home
 from inventory.model import Federation, Node, Role
-from trust.authority import Authority
 
 LOOK_SECONDS = 4.0
 # Patroni answers when the new leader leads, or when it gave up.
@@ -33,7 +32,7 @@ class Replication:
     def look(self) -> View:
         """What every data node says now; what does not answer is in it as such."""
         nodes = self.federation.with_role(Role.DATA)
-        context = self._context()
+        context = operator_context(self.home, self.now())
         answers = each(nodes, lambda node: self._asked(node, context))
         clusters = [answer["cluster"] for answer in answers if answer["cluster"]]
         shared = {m["name"]: m for cluster in clusters for m in cluster["members"]}
@@ -68,7 +67,7 @@ class Replication:
                 self.federation.ports.patroni,
                 "POST",
                 path,
-                self._context(),
+                operator_context(self.home, self.now()),
                 body,
                 ACT_SECONDS,
             )
@@ -115,13 +114,6 @@ class Replication:
             return answer.status, answer.read().decode(errors="replace")
         finally:
             connection.close()
-
-    def _context(self) -> ssl.SSLContext:
-        authority = Authority.open(self.home.authority)
-        key, certificate = authority.ensure_client(OPERATOR, self.now())
-        context = ssl.create_default_context(cafile=str(self.home.authority / "ca.pem"))
-        context.load_cert_chain(certificate, key)
-        return context
 
 
 def _member(name: str, answer: dict[str, Any], known: dict[str, Any]) -> Member:

@@ -100,7 +100,8 @@ def next_steps(work: Work, result: Result) -> list[str]:
             f"First: . {Path(sys.prefix) / 'bin' / 'activate'}   (puts fedctl on your PATH)"
         )
     lines += [
-        "Next: fedctl status --watch     nodes and services",
+        "Next: fedctl chat               talk to the model",
+        "      fedctl status --watch     nodes and services",
         "      fedctl logs gateway -f    who asks what",
         "      fedctl keys issue NAME    a key for somebody else",
     ]

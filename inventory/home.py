@@ -41,6 +41,11 @@ class Home:
         return self.root / "secrets"
 
     @property
+    def chat_key(self) -> Path:
+        """The API key `fedctl chat` was told to keep, in the clear (mode 0600)."""
+        return self.root / "chat-key"
+
+    @property
     def runs(self) -> Path:
         """One folder a run: `log.txt`, `events.jsonl`, `summary.json`."""
         return self.root / "runs"

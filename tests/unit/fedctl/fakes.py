@@ -12,6 +12,7 @@ from deploys.errors import ConnectionLost, FailureKind, Unreachable
 from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
 from fedctl import lock_shell
 from fedctl.app import App
+from fedctl.chat_client import Client
 from fedctl.deploy import Order, Stopper
 from fedctl.engines import View
 from fedctl.log_access import LogAccess
@@ -299,6 +300,7 @@ class Stage:
     access: LogAccess | None = None
     replication: ReplicationAccess | None = None
     gateways: MemoryGateways = field(default_factory=MemoryGateways)
+    chat: Callable[..., Any] = Client
     out: StringIO = field(default_factory=StringIO)
     err: StringIO = field(default_factory=StringIO)
     completion: dict[str, Any] = field(
@@ -323,6 +325,7 @@ class Stage:
             build=lambda *_: None,
             lab=lambda: self.lab,
             complete=lambda *_: self.completion,
+            chat=self.chat,
             ready=lambda *_: "",
         )
         app = App(inventory=self.inventory, output=Output(self.out, self.err), parts=parts)
