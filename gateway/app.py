@@ -32,10 +32,11 @@ from gateway.misuse import MisuseNotes
 from gateway.own_key import OwnKey
 from gateway.relay import Relay
 from gateway.request import authorization, check_content, parse_call
-from gateway.request_log import RequestLog
+from gateway.request_log import RequestLog, ids_of
 from gateway.routes import INFERENCE, ROUTES, Route
 from gateway.seams import Admission, Gate, Principal
 from gateway.settings import Limits
+from gateway.tracing import UNTRACED, Tracer
 from gateway.upstreams import Upstreams
 from trust.strength import Misuse
 
@@ -60,11 +61,12 @@ class Gateway:
         log: RequestLog,
         misuse: MisuseNotes,
         own_key: OwnKey,
+        tracer: Tracer | None = None,
     ) -> None:
         self._gate, self._admission = gate, admission
         self._relay, self._upstreams = relay, upstreams
         self._control, self._metrics = control, metrics
-        self.limits, self._log = limits, log
+        self.limits, self._log, self._tracer = limits, log, tracer
         self._misuse, self._own_key = misuse, own_key
         # path -> route's name in metrics, method, handler. Nothing else is reachable.
         self._routes: dict[str, tuple[str, str, Handler]] = {
@@ -81,11 +83,14 @@ class Gateway:
         route, method, handler = self._routes.get(exchange.path, self._other)
         in_flight = self._metrics.in_flight_by_route[route]
         in_flight.inc()
+        if self._tracer is not None and route not in UNTRACED:
+            self._tracer.begin(exchange)
         try:
             if method and exchange.method != method:
                 raise MethodNotAllowed(method)
             await handler(exchange)
         except Refused as refusal:
+            _blame(exchange, refusal)
             await _last_words(exchange, refusal)
         except ClientGone:
             exchange.status = exchange.status or CLIENT_GONE_STATUS
@@ -93,10 +98,13 @@ class Gateway:
             if exchange.gone:
                 exchange.status = exchange.status or CLIENT_GONE_STATUS
             else:
+                _blame(exchange, Stopping())
                 await _last_words(exchange, Stopping())
         except Exception as error:
             # The type and the place are logged; the text might hold what a client sent.
-            logger.exception("fault", extra={"why": type(error).__name__})
+            ids = ids_of(exchange)
+            logger.exception("fault", extra={"why": type(error).__name__, **ids})
+            _blame(exchange, InternalError())
             await _last_words(exchange, InternalError())
         finally:
             in_flight.dec()
@@ -175,8 +183,16 @@ class Gateway:
     def _account(self, exchange: Exchange, route: str) -> None:
         status, seconds = exchange.status or CLIENT_GONE_STATUS, exchange.elapsed_seconds
         self._metrics.request(route, status, seconds)
+        if self._tracer is not None and exchange.trace is not None:
+            self._tracer.end(exchange, exchange.trace, route, status)
         if route != "health" and logger.isEnabledFor(logging.INFO):
-            self._log.write(exchange.request_id, route, status, seconds, whole=exchange.complete)
+            self._log.write(ids_of(exchange), route, status, seconds, whole=exchange.complete)
+
+
+def _blame(exchange: Exchange, refusal: Refused) -> None:
+    """Note in the request's span, if it has one, how it ended."""
+    if exchange.trace is not None:
+        exchange.trace.error = refusal.code or str(refusal.status)
 
 
 async def _send_private(exchange: Exchange, answer: dict[str, Any]) -> None:

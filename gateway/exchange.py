@@ -16,6 +16,7 @@ from gateway.request import request_id, traceparent
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
+    from gateway.tracing import Trace
 
 CLIENT_GONE_STATUS = 499
 EVENT_STREAM: tuple[Header, ...] = (
@@ -47,6 +48,7 @@ class Exchange:
         "path",
         "request_id",
         "status",
+        "trace",
         "traceparent",
     )
 
@@ -67,6 +69,7 @@ class Exchange:
         self.id = connection._front.new_id()
         self.request_id = request_id(headers, self.id)
         self.traceparent = traceparent(headers)
+        self.trace: Trace | None = None
         self.status: int | None = None
         self.complete = self.gone = False
         # What every answer says besides: asked for when its head is sent.

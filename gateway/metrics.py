@@ -48,6 +48,7 @@ UPSTREAM_REASONS = (
 )
 COMPONENTS = ("ledger", "listener", "upstreams", "spool")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
+SPAN_DROPS = ("queue_full", "not_taken")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 FAST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
@@ -250,6 +251,16 @@ class GatewayMetrics:
             ("upstream",),
             registry=registry,
         )
+        self.spans_exported = Counter(
+            "gateway_spans_exported", "Spans the collector took.", registry=registry
+        )
+        dropped = Counter(
+            "gateway_spans_dropped",
+            "Spans nobody will see, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.spans_dropped = {reason: dropped.labels(reason) for reason in SPAN_DROPS}
         self.draining = Gauge(
             "gateway_draining", "1 from the signal to stop until the end.", registry=registry
         )

@@ -30,9 +30,11 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.metrics import GatewayMetrics
 from gateway.request import Call, prefix_of, with_model
+from gateway.request_log import ids_of
 from gateway.routes import Route
 from gateway.seams import Admission, Audit, Ending, Intent, Principal
 from gateway.settings import Limits, Timeouts
+from gateway.tracing import Attempt
 from gateway.transport import Response, Transport
 from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
@@ -94,6 +96,10 @@ class Relay:
             principal, model, len(call.body), call.max_tokens, call.answers
         )
         progress = Progress()
+        trace = exchange.trace
+        if trace is not None:
+            trace.tenant, trace.model, trace.served_model = principal.tenant, call.model, model
+            trace.stream, trace.max_tokens = call.stream, call.max_tokens
         try:
             intent = self._intent(exchange, principal, call, route)
             await self._audit.open(intent)
@@ -102,6 +108,8 @@ class Relay:
             usage = progress.usage if route.usage else COUNTS_NOTHING
             reservation.settle(usage if progress.asked else None)
             self._count_tokens(progress)
+            if trace is not None:
+                trace.usage, trace.first_token_seconds = usage, progress.first_byte
 
     def _intent(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> Intent:
         parent = exchange.traceparent
@@ -147,7 +155,7 @@ class Relay:
                     await self._asked(exchange, intent, call, route, engine, progress)
                     return
                 except UpstreamError as error:
-                    self._count(engine, error)
+                    self._count(engine, error, exchange)
                     if exchange.status is not None or not _worth_another(error):
                         raise
                     tried.append(engine)
@@ -175,10 +183,13 @@ class Relay:
         failed: bool | None = None
         response: Response | None = None
         progress.asked = True
+        trace = exchange.trace
+        attempt = None if trace is None else trace.attempt(engine.name)
         try:
             began = exchange.elapsed_seconds
+            head = _head(exchange, engine, route, attempt)
             response = await self._transport.post(
-                engine.target, _head(exchange, engine, route), call.body, stream=call.stream
+                engine.target, head, call.body, stream=call.stream
             )
             progress.waited += exchange.elapsed_seconds - began
             if response.status != 200:
@@ -187,12 +198,19 @@ class Relay:
                 raise UpstreamFailed("The engine's answer is compressed.")
             serve = self._stream if call.stream else self._whole
             failed = await serve(exchange, intent, call, route, response, progress)
+            if attempt is not None:
+                attempt.error = None
         except UpstreamError as error:
+            if attempt is not None:
+                attempt.error = error.reason
             failed = None if isinstance(error, (UpstreamRefused, NotOffered)) else True
             if failed is None:
                 failed = False
             raise
         finally:
+            if attempt is not None:
+                attempt.status = response.status if response is not None else None
+                attempt.end()
             if response is not None:
                 response.release()
             self._upstreams.release(engine, failed=failed)
@@ -308,9 +326,11 @@ class Relay:
         try:
             await self._record(exchange, intent, progress, outcome_of(error), status)
         except Refused:
-            logger.warning("outcome waits for the ledger", extra={"audit_id": str(intent.id)})
+            logger.warning(
+                "outcome waits for the disk", extra={"audit_id": str(intent.id), **ids_of(exchange)}
+            )
 
-    def _count(self, engine: Engine, error: UpstreamError) -> None:
+    def _count(self, engine: Engine, error: UpstreamError, exchange: Exchange) -> None:
         reason = error.reason or "failed"
         if not isinstance(error, (UpstreamRefused, NotOffered)):
             engine.failed(reason)
@@ -321,6 +341,7 @@ class Relay:
                 "upstream": engine.name,
                 "reason": reason,
                 "why": type(error.__cause__).__name__,
+                **ids_of(exchange),
             },
         )
 
@@ -351,12 +372,14 @@ def _worth_another(error: UpstreamError) -> bool:
     return not isinstance(error, (UpstreamRefused, NotOffered, UpstreamTimeout))
 
 
-def _head(exchange: Exchange, engine: Engine, route: Route) -> bytes:
+def _head(exchange: Exchange, engine: Engine, route: Route, attempt: Attempt | None) -> bytes:
     head = b"%bx-request-id: %b\r\n" % (
         engine.head(route.path),
         exchange.request_id.encode("ascii"),
     )
-    if exchange.traceparent is not None:
+    if attempt is not None and exchange.trace is not None:
+        head += b"traceparent: %b\r\n" % exchange.trace.header_of(attempt).encode("ascii")
+    elif exchange.traceparent is not None:
         head += b"traceparent: %b\r\n" % exchange.traceparent.encode("ascii")
     return head
 

@@ -5,13 +5,23 @@ batches. Formatting and writing each by itself would cost as much as relaying it
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import orjson
 
+from gateway.exchange import Exchange
+
 FLUSH_SECONDS = 0.1
 FLUSH_LINES = 512
+
+
+def ids_of(exchange: Exchange) -> dict[str, str]:
+    """What every line about a request says of it: its id, and its trace's where there is one."""
+    trace = exchange.traceparent
+    if trace is None:
+        return {"request_id": exchange.request_id}
+    return {"request_id": exchange.request_id, "trace_id": trace[3:35]}
 
 
 class RequestLog:
@@ -26,15 +36,15 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(
-        self, request_id: str, route: str, status: int, seconds: float, *, whole: bool
+        self, ids: Mapping[str, str], route: str, status: int, seconds: float, *, whole: bool
     ) -> None:
-        """Note the end of a request."""
+        """Note the end of a request; `ids` are those of `ids_of`."""
         line = {
             "time": self._clock(),
             "level": "info",
             "logger": "gateway.requests",
             "message": "request",
-            "request_id": request_id,
+            **ids,
             "route": route,
             "status": status,
             "duration_ms": round(seconds * 1000, 1),

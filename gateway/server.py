@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.app import Gateway
 from gateway.auth import KeyringGate
@@ -34,6 +35,7 @@ from gateway.relay import Relay
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.sources import Sources
+from gateway.tracing import Tracer
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from inventory.config import ConfigError
@@ -42,6 +44,9 @@ from ledger.connect import pool
 from ledger.identifiers import new_id
 from trust.apikeys import Pepper
 from trust.tls import client_context, server_context
+
+if TYPE_CHECKING:
+    from gateway.span_export import SpanExport
 
 logger = logging.getLogger("gateway")
 
@@ -133,6 +138,8 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     sources = Sources(settings.keys.source_burst, settings.keys.source_per_minute)
     gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now, sources=sources)
     control = control_app(health, settings.node)
+    spans = _span_export(settings, material, metrics)
+    tracer = None if spans is None else Tracer(settings.tracing.sample_ratio, spans.put)
     app = Gateway(
         gate,
         people.limiter,
@@ -144,6 +151,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         log,
         people.misuse,
         people.own_key,
+        tracer,
     )
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.
     await connections.open(wait=False)
@@ -157,8 +165,30 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         await health.stop()
         await transport.close()
         log.flush()
+        if spans is not None:
+            await asyncio.to_thread(spans.stop)
         await recording.stop()
         await connections.close(timeout=5)
+
+
+def _span_export(
+    settings: GatewaySettings, material: Material, metrics: GatewayMetrics
+) -> "SpanExport | None":
+    """Where spans go; None without a collector, and then nothing of OpenTelemetry is loaded."""
+    tracing = settings.tracing
+    if tracing.endpoint is None:
+        return None
+    from gateway.span_export import SpanExport
+
+    return SpanExport(
+        tracing.endpoint,
+        settings.node,
+        tracing.max_queued,
+        metrics,
+        authority=material.authority,
+        certificate=material.certificate,
+        key=material.key,
+    )
 
 
 Reread = Callable[[], GatewaySettings]
@@ -215,7 +245,7 @@ def reload(
     """Take the file's settings and the certificate as they are now, for requests from now on.
 
     What needs another socket, database or pepper needs a restart: addresses, ports, `ledger`,
-    `tls`, `keys`, `quotas`. A file that is wrong changes nothing.
+    `tls`, `keys`, `quotas`, `tracing`. A file that is wrong changes nothing.
     """
     try:
         settings = reread()

@@ -130,6 +130,29 @@ class Ledger(Section):
         return self
 
 
+class Tracing(Section):
+    """Spans for an OpenTelemetry collector; without an endpoint there are none.
+
+    `endpoint` is where it takes traces by OTLP over HTTP (`https://node:4318/v1/traces`), over TLS
+    with the certificates of `[tls]`; plain http only towards this machine.
+    """
+
+    endpoint: Annotated[str, StringConstraints(max_length=500)] | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    max_queued: Annotated[int, Field(ge=1, le=100_000)] = 2048
+
+    @model_validator(mode="after")
+    def _endpoint_is_an_address(self) -> Self:
+        if self.endpoint is None:
+            return self
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
+            raise ValueError("endpoint must be https://HOST:PORT/PATH")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("http is for loopback only: who asks what does not travel in clear")
+        return self
+
+
 class Upstream(Section):
     """One OpenAI-compatible server. Empty `models`: whatever it lists under `/v1/models`.
 
@@ -207,6 +230,7 @@ class GatewaySettings(Settings):
     routing: Routing = Routing()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    tracing: Tracing = Tracing()
     health_interval_seconds: Seconds = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

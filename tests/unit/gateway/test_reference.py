@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from pydantic import BaseModel
 
 from gateway import errors, metrics, metrics_app
@@ -13,6 +14,9 @@ from gateway.app import CONTROL_PATHS
 from gateway.engine import State
 from gateway.metrics import GatewayMetrics
 from gateway.settings import GatewaySettings, Upstream
+from gateway.span_export import spans_of
+from gateway.tracing import Trace
+from gateway.usage import Usage
 from ledger.requests import Outcome
 from trust.permissions import ROLE_SCOPES, Role, Scope
 
@@ -71,6 +75,7 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.OUTCOMES,
         *metrics.COMPONENTS,
         *metrics.LIMITS,
+        *metrics.SPAN_DROPS,
         *metrics_app.PATHS,
         *get_args(State),
         *Scope,
@@ -80,6 +85,18 @@ def test_every_metric_is_there_with_its_labels() -> None:
 )
 def test_every_label_value_and_path_is_named(value: str) -> None:
     assert f"`{value}`" in TEXT or f"`GET {value}`" in TEXT
+
+
+def test_every_attribute_of_a_span_is_there() -> None:
+    trace = Trace("1" * 32, None)
+    trace.attempt("engine")
+    trace.model = trace.served_model = trace.tenant = trace.error = "x"
+    trace.usage, trace.max_tokens, trace.first_token_seconds = Usage(1, 1), 1, 0.1
+    trace.attempts[0].status = 200
+    names = {name for span in spans_of(trace, Resource({})) for name in span.attributes or ()}
+    table = TEXT.partition("## Traces")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \| (?:server|client|both) \|", table, re.M)
+    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == names
 
 
 def test_every_status_and_code_of_a_refusal_is_there() -> None:
