@@ -215,7 +215,6 @@ class QueueFull(UpstreamError):
     """As many requests wait for an engine as may, or this one waited too long."""
 
     status, type, code = 429, "rate_limit_error", "engines_busy"
-    reason = "queue_full"
     headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
 
     def __init__(self) -> None:

@@ -34,13 +34,11 @@ STATUSES = (
 AUTH_FAILURES = ("missing", "malformed", "unknown", "wrong_secret", "expired", "revoked")
 SOURCES = ("loopback", "private", "public")
 UPSTREAM_REASONS = (
-    "breaker_open",
     "busy",
     "connect",
     "failed",
     "no_done",
     "not_json",
-    "queue_full",
     "refused",
     "stream_error",
     "timeout",
@@ -48,6 +46,8 @@ UPSTREAM_REASONS = (
 )
 COMPONENTS = ("ledger", "listener", "upstreams", "spool")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
+# The codes of what a request is told that no engine was asked for.
+NOT_ROUTED = ("engines_busy", "engines_drained", "ledger_unavailable", "upstream_failed")
 SPAN_DROPS = ("queue_full", "not_taken")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -245,6 +245,13 @@ class GatewayMetrics:
             ("upstream",),
             registry=registry,
         )
+        not_routed = Counter(
+            "gateway_not_routed",
+            "Requests that no engine was asked for: all full, drained, failing, or not known.",
+            ("reason",),
+            registry=registry,
+        )
+        self.not_routed = {reason: not_routed.labels(reason) for reason in NOT_ROUTED}
         self.upstream_drained = Gauge(
             "gateway_upstream_drained",
             "1 while the engine gets no new requests because an operator said so.",

@@ -145,11 +145,12 @@ class Relay:
             while True:
                 try:
                     engine = await self._upstreams.acquire(model, prefix, tried)
-                except (UpstreamFailed, EnginesDrained):
-                    if again is None:
-                        raise
-                    # What the first engines did is what there is to say.
-                    raise again from None
+                except Refused as error:
+                    if again is not None and isinstance(error, (UpstreamFailed, EnginesDrained)):
+                        # What the first engines did is what there is to say.
+                        raise again from None
+                    self._metrics.not_routed[error.code or ""].inc()
+                    raise
                 progress.engine = engine
                 try:
                     await self._asked(exchange, intent, call, route, engine, progress)

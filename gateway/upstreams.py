@@ -237,7 +237,7 @@ class Upstreams:
             return LedgerAway()
         if serving and all(engine.drained for engine in serving):
             return EnginesDrained()
-        return UpstreamFailed("No engine can take this request now. Try again.", "breaker_open")
+        return UpstreamFailed("No engine can take this request now. Try again.")
 
     def _take(self, engine: Engine) -> Engine:
         engine.active += 1

@@ -48,6 +48,9 @@ def _settings(federation: "Federation") -> Iterator[Problem]:
             yield Problem("network.dns_servers", "[]", "at least one server at a site")
         if not federation.inference.model_path:
             yield Problem("inference.model_path", "''", "an absolute path at a site")
+    collector = federation.tracing.collector
+    if collector and collector not in {node.name for node in federation.nodes}:
+        yield Problem("tracing.collector", repr(collector), "the name of a node, or nothing")
     if federation.operator_user == "root":
         yield Problem("operator_user", "'root'", "a user of its own: root login by SSH is off")
 

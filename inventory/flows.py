@@ -36,6 +36,7 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
     data = federation.with_role(Role.DATA)
     inference = federation.with_role(Role.INFERENCE)
     monitoring = federation.with_role(Role.MONITORING)
+    collectors = tuple(node for node in nodes if node.name == federation.tracing.collector)
     watchers = _addresses(monitoring)
     members = _addresses(data)
     witnesses = federation.on(Platform.DEBIAN) if data else ()
@@ -52,6 +53,7 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
             for port in ssh_ports
         ),
         Flow("clients: the OpenAI API", ports.gateway, (*clients, *watchers), gateways),
+        Flow("gateway: spans", ports.otlp, _addresses(gateways), collectors),
         Flow("gateway: inference", ports.vllm, _addresses(gateways), inference),
         Flow(
             "gateway, operator, data and backup: SQL",

@@ -219,6 +219,16 @@ class Keys(Frozen):
         return urlsplit(self.webhook_url or "").port or 443
 
 
+class Tracing(Frozen):
+    """Where gateways send spans: the node with an OpenTelemetry collector; empty means nowhere.
+
+    `sample_ratio` of all requests are traced.
+    """
+
+    collector: DnsLabel | Literal[""] = ""
+    sample_ratio: Annotated[Fraction, Field(ge=0, le=1)] = 1.0
+
+
 class Ports(Frozen):
     """Where each service listens; one table, so that no two parts disagree."""
 
@@ -239,6 +249,7 @@ class Ports(Frozen):
     witness: Port = 9104
     sequencer: Port = 9105
     postgres_exporter: Port = 9187
+    otlp: Port = 4318
 
 
 class Federation(Frozen):
@@ -257,6 +268,7 @@ class Federation(Frozen):
     ports: Ports = Ports()
     backup: Backup = Backup()
     keys: Keys = Keys()
+    tracing: Tracing = Tracing()
     nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -68,12 +68,15 @@ def settings(context: NodeContext) -> str:
     if not data or not inference:
         lacking = Role.INFERENCE if data else Role.DATA
         raise DeployError(f"a gateway needs a node with the role {lacking.value} in the inventory")
+    tracing = federation.tracing
     return render(
         "gateway.toml",
         node=context.node,
         ports=federation.ports,
         data=[{"host": federation.fqdn(node), "address": node.address} for node in data],
         drain_seconds=DRAIN_SECONDS,
+        collector=tracing.collector and federation.fqdn(federation.node(tracing.collector)),
+        sample_ratio=tracing.sample_ratio,
         upstreams=[
             {
                 "name": node.name,

@@ -17,12 +17,13 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[ports]`": model.Ports,
     "`[backup]`": model.Backup,
     "`[keys]`": model.Keys,
+    "`[tracing]`": model.Tracing,
     "`[nodes.NAME]`": model.Node,
     "`limits`": model.Limits,
     "`ssh`": model.Ssh,
 }
 # Tables of their own in the file, or the name of one.
-ELSEWHERE = {"network", "inference", "ports", "backup", "keys", "nodes", "name"}
+ELSEWHERE = {"network", "inference", "ports", "backup", "keys", "tracing", "nodes", "name"}
 
 
 def rows(title: str) -> dict[str, str]:

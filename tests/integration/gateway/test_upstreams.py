@@ -16,6 +16,7 @@ from ledger.connect import connect
 from ledger.errors import Rejected
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows, Starter
+from tests.integration.gateway.test_operation import scrape
 from tests.support.gateway import Gateway
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
@@ -106,6 +107,8 @@ async def test_with_its_only_engine_drained_a_model_is_a_clear_503(
         await until(gateway, "engine", "drained")
         status, said = await ask(gateway, http, key, "say 1")
         assert (status, said["error"]["code"]) == (503, "engines_drained")
+        counted = "gateway_not_routed_total[('reason', 'engines_drained')]"
+        assert (await scrape(gateway, http))[counted] == 1
         async with http.get(f"{gateway.url}/health/ready", ssl=gateway.client_tls) as answer:
             assert answer.status == 503
         async with http.get(f"{gateway.url}/health", ssl=gateway.client_tls) as answer:

@@ -11,7 +11,7 @@ from deploys.errors import DeployError
 from deploys.pepper import pepper_text
 from deploys.roles.gateway import CONFIG_FILE, SEALED_PEPPER, UNIT, gateway, settings
 from gateway.settings import GatewaySettings
-from inventory.model import Role
+from inventory.model import Federation, Role
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 from tests.ops.played import with_users
@@ -61,6 +61,19 @@ def test_the_daemon_accepts_its_settings(tmp_path: Path, file: str) -> None:
     inference = where.federation.with_role(Role.INFERENCE)
     assert [upstream.name for upstream in read.upstreams] == [node.name for node in inference]
     assert read.upstreams[0].models == (where.federation.inference.served_model_name,)
+
+
+def test_spans_go_to_the_collector_the_inventory_names(tmp_path: Path) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    assert GatewaySettings.parse(tomllib.loads(settings(where))).tracing.endpoint is None
+    collector = where.federation.nodes[-1]
+    tracing = {"collector": collector.name, "sample_ratio": 0.25}
+    traced = Federation.model_validate({**where.federation.model_dump(), "tracing": tracing})
+    text = settings(type(where)(traced, where.node, where.home, where.now, where.release))
+    read = GatewaySettings.parse(tomllib.loads(text))
+    assert read.tracing.endpoint == f"https://{traced.fqdn(collector)}:4318/v1/traces"
+    assert read.tracing.sample_ratio == 0.25
+    assert len(read.upstreams) == len(where.federation.with_role(Role.INFERENCE))
 
 
 def test_a_federation_without_an_engine_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from pydantic import BaseModel
 
 from gateway import errors, metrics, metrics_app
 from gateway.app import CONTROL_PATHS
+from gateway.connection import SINGLE
 from gateway.engine import State
 from gateway.metrics import GatewayMetrics
+from gateway.routes import INFERENCE, ROUTES
 from gateway.settings import GatewaySettings, Upstream
 from gateway.span_export import spans_of
 from gateway.tracing import Trace
@@ -76,6 +78,7 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.COMPONENTS,
         *metrics.LIMITS,
         *metrics.SPAN_DROPS,
+        *metrics.NOT_ROUTED,
         *metrics_app.PATHS,
         *get_args(State),
         *Scope,
@@ -85,6 +88,21 @@ def test_every_metric_is_there_with_its_labels() -> None:
 )
 def test_every_label_value_and_path_is_named(value: str) -> None:
     assert f"`{value}`" in TEXT or f"`GET {value}`" in TEXT
+
+
+def test_every_relayed_path_is_there_with_its_scope() -> None:
+    table = TEXT.partition("## HTTP interface")[2].partition("\n### ")[0]
+    found = set(re.findall(r"^\| `(?:GET|POST) [^`]+` \| .*? \|", table, re.M))
+    relayed = {f"| `POST {path}` | scope `{route.scope}` |" for path, route in ROUTES.items()}
+    control = {f"| `GET {path}` | none |" for path in CONTROL_PATHS}
+    assert relayed | control | {f"| `GET /v1/models` | scope `{INFERENCE}` |"} <= found
+
+
+def test_every_header_that_decides_something_is_there() -> None:
+    framing = {b"host", b"content-length", b"transfer-encoding"}
+    table = TEXT.partition("### Headers")[2].partition("\n### ")[0].lower()
+    for name in SINGLE - framing:
+        assert f"| `{name.decode()}" in table, name
 
 
 def test_every_attribute_of_a_span_is_there() -> None:

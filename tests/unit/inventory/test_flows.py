@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inventory.flows import allowed, flows, inbound, outbound
 from inventory.load import HERE, load
-from inventory.model import Federation, Node, Role
+from inventory.model import Federation, Node, Role, Tracing
 
 LAB = load(HERE / "lab.toml")
 SITE = load(HERE / "federation.toml")
@@ -132,3 +132,20 @@ def test_repositories_read_the_databases_and_only_members_reach_repositories() -
         for keeper in keepers:
             may = source in keepers or source.has(Role.DATA)
             assert allowed(SITE, source.address, keeper, ports.pgbackrest_repository) is may
+
+
+def test_gateways_reach_the_collector_of_spans_and_nobody_else_does() -> None:
+    assert not any(allowed(LAB, a.address, b, LAB.ports.otlp) for a in LAB.nodes for b in LAB.nodes)
+    named = one(LAB, Role.MONITORING)
+    traced = LAB.model_copy(update={"tracing": Tracing(collector=named.name)})
+    for source in traced.nodes:
+        for target in traced.nodes:
+            may = source.has(Role.GATEWAY) and target == named
+            assert allowed(traced, source.address, target, traced.ports.otlp) is may
+
+
+def test_the_operator_asks_gateways_about_their_engines() -> None:
+    operator = LAB.network.operator_addresses[0]
+    for target in LAB.nodes:
+        may = target.has(Role.GATEWAY)
+        assert allowed(LAB, operator, target, LAB.ports.gateway_metrics) is may

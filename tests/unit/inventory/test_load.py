@@ -189,6 +189,12 @@ REFUSED: dict[str, tuple[str, object, str, str]] = {
         "nodes.beta.ssh",
         "ssh-ed25519",
     ),
+    "a collector that is no node": (
+        "tracing",
+        {"collector": "nobody"},
+        "tracing.collector",
+        "the name of a node",
+    ),
     "a table where text belongs": ("domain", {}, "domain", "string"),
 }
 
