@@ -38,6 +38,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "unsupported_endpoint": ("this model does not chat", "another one: fedctl chat MODEL"),
     "request_too_large": ("the conversation has become too long", "begin a new one: /clear"),
     "rate_limit_exceeded": ("a limit of this key or its tenant is reached", LATER),
+    "too_many_failures": ("too many keys that do not work came from this address", LATER),
     "insufficient_quota": (
         "the budget of tokens of this key or its tenant is used up",
         "fedctl tenants limits shows and changes it",

@@ -52,7 +52,7 @@ def refusals(base: type[errors.Refused] = errors.Refused) -> Iterator[type[error
 def test_every_code_of_the_gateway_that_a_chat_may_meet_has_its_sentence() -> None:
     technical = {
         "method_not_allowed", "request_timeout", "unsupported_media_type", "head_too_large",
-        "internal_error",
+        "internal_error", "already_rotated",
     }  # fmt: skip
     codes = {kind.code for kind in refusals() if kind.code} - technical
     assert codes <= set(SENTENCES)
