@@ -37,6 +37,8 @@ FORBIDDEN = {
     "an exception": rb"\b(?!BadRequestError)\w+(Error|Exception)\b",
 }
 # A fault of this program cannot be asked for; its body is made from constants like the others.
+# Keys that do not work, from one address, before it is told to wait.
+SOURCE_BURST = 30
 NOT_ASKED_FOR = {"internal_error"}
 
 
@@ -156,6 +158,21 @@ async def of_limits(gateway: Gateway, found: Collected) -> None:
     found.add("more than the limit", await raw(gateway, post(key, body)))
 
 
+async def of_keys(gateway: Gateway, found: Collected) -> None:
+    """A key that was replaced before, and an address that shows too many that do not work."""
+    own = "/v1/keys/self/rotate"
+    key = await gateway.key()
+    assert (await raw(gateway, post(key, {}, own))).startswith(b"HTTP/1.1 200")
+    found.add("asked too soon", await raw(gateway, post(key, {}, own)))
+    await asyncio.sleep(1)
+    found.add("replaced before", await raw(gateway, post(key, {}, own)))
+    await asyncio.sleep(1)
+    found.add("a strange overlap", await raw(gateway, post(key, {"overlap_seconds": PROMPT}, own)))
+    for _ in range(SOURCE_BURST):
+        await raw(gateway, post(apikeys.generate().reveal(), {}, own))
+    found.add("too many keys", await raw(gateway, post(apikeys.generate().reveal(), {}, own)))
+
+
 async def of_engines(gateway: Gateway, found: Collected, key: str) -> None:
     """What engines do wrong; one of them says things about itself that nobody should hear."""
     for script in ("status 400", "status 404", "status 401", "status 500", "status 503", "garbage"):
@@ -187,11 +204,13 @@ async def test_no_error_tells_of_what_is_behind_it(start: Starter, engine: Engin
         },
         routing={"breaker_failures": 1000, "retries": 0, "max_queued": 1},
         spool={"segment_kib": 64, "max_mib": 1},
+        keys={"source_burst": SOURCE_BURST, "source_per_minute": 1},
     )
     try:
         key = await gateway.key(scopes=["inference", "tokenize"])
         await of_requests(gateway, found, key)
         await of_limits(gateway, found)
+        await of_keys(gateway, found)
         await of_engines(gateway, found, key)
         await of_the_ledger(gateway, found, key)
         await of_the_end(gateway, found, key)
