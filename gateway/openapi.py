@@ -30,7 +30,8 @@ REFUSALS = {
     503: "The service cannot take the request now.",
     504: "The engine took too long.",
 }
-LISTING_REFUSALS = (400, 401, 403, 431, 500, 503)
+LISTING_REFUSALS = (400, 401, 403, 429, 431, 500, 503)
+OWN_KEY_REFUSALS = (400, 401, 408, 409, 413, 415, 429, 431, 500, 503)
 CONTROL_REFUSALS = (400, 431, 500)
 
 _TEXTS: Json = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -72,6 +73,8 @@ def with_relayed(page: Json) -> Json:
     page["paths"] |= {
         "/openapi.json": {"get": _page()},
         "/v1/models": {"get": _listing()},
+        "/v1/keys/self": {"get": _own_key("show_key", "What the key is, and why.")},
+        "/v1/keys/self/rotate": {"post": _own_key("rotate_key", "A successor of the key.")},
         **{path: {"post": _relayed(route)} for path, route in ROUTES.items()},
     }
     components = page.setdefault("components", {})
@@ -142,6 +145,18 @@ def _listing() -> Json:
         "summary": "The models engines list, as far as the key may use them.",
         "security": [{KEY_SCHEME: []}],
         "responses": {"200": _json("The models.", listed), **_refusals(LISTING_REFUSALS)},
+    }
+
+
+def _own_key(name: str, summary: str) -> Json:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [{KEY_SCHEME: []}],
+        "responses": {
+            "200": _json("The key, without its text; or its successor's.", {"type": "object"}),
+            **_refusals(OWN_KEY_REFUSALS),
+        },
     }
 
 

@@ -48,9 +48,11 @@ async def test_the_page_tells_of_every_path_that_is_allowed(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:
     page = await page_of(gateway, http)
-    assert set(page["paths"]) == {*CONTROL_PATHS, *ROUTES, "/v1/models"}
+    own = {"/v1/keys/self", "/v1/keys/self/rotate"}
+    assert set(page["paths"]) == {*CONTROL_PATHS, *ROUTES, *own, "/v1/models"}
     for path, operations in page["paths"].items():
-        assert set(operations) == {"post" if path in ROUTES else "get"}
+        posted = path in ROUTES or path.endswith("/rotate")
+        assert set(operations) == {"post" if posted else "get"}
 
 
 async def test_nothing_made_from_the_page_is_answered_5xx_or_otherwise_than_it_says(
