@@ -16,6 +16,7 @@ import orjson
 from gateway import errors
 from ledger.connect import connect
 from ledger.limits import Limits, key_subject, set_limits
+from ledger.upstreams import set_drained
 from tests.integration.gateway.conftest import Starter, upstreams
 from tests.integration.gateway.test_fuzz import RawEngine
 from tests.support.fuzz import PROMPT, Fuzz
@@ -212,6 +213,7 @@ async def test_no_error_tells_of_what_is_behind_it(start: Starter, engine: Engin
         await of_limits(gateway, found)
         await of_keys(gateway, found)
         await of_engines(gateway, found, key)
+        await of_the_drained(gateway, found, key)
         await of_the_ledger(gateway, found, key)
         await of_the_end(gateway, found, key)
     finally:
@@ -224,6 +226,15 @@ async def test_no_error_tells_of_what_is_behind_it(start: Starter, engine: Engin
             assert not re.search(pattern, answer), (what, name, answer)
         for secret in secrets:
             assert secret.encode() not in answer, (what, secret, answer)
+
+
+async def of_the_drained(gateway: Gateway, found: Collected, key: str) -> None:
+    """What a model says whose only engine an operator took out of rotation."""
+    for drained in (True, False):
+        async with await connect(gateway.database.settings("operator")) as connection:
+            await set_drained(connection, "talks", drained=drained, reason="disk", actor="ada")
+        if drained:
+            await until(gateway, found, post(key, {"model": "bad"}), "engines_drained")
 
 
 async def of_the_ledger(gateway: Gateway, found: Collected, key: str) -> None:
