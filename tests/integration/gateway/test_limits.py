@@ -138,7 +138,13 @@ async def test_requests_at_once_are_counted_over_both_gateways(pair: Pair, ask: 
     asked = (ask(pair[number % 2], key, **slow) for number in range(12))
     statuses = Counter(status for status, _, _ in await asyncio.gather(*asked))
     assert statuses == {200: 4, 429: 8}
-    assert (await ask(pair[0], key))[0] == 200
+    # What the other gateway has just freed is back within a second, as a refusal says.
+    status, _, headers = await ask(pair[0], key)
+    if status == 429:
+        assert headers["Retry-After"] == "1"
+        await asyncio.sleep(1.0)
+        status, _, _ = await ask(pair[0], key)
+    assert status == 200
 
 
 async def test_every_answer_says_what_is_left_and_a_refusal_when_to_come_back(
