@@ -8,11 +8,14 @@ from deploys import witnesses
 from deploys.protocol import Outcome
 from fedctl import host_keys
 from fedctl.app import App, FedCommand, pass_app
-from fedctl.deploying import Deployed, count, deploy, in_words, require_success
+from fedctl.deploying import GOOD, Deployed, count, deploy, in_words, require_success
 from fedctl.errors import RunEnded
 from fedctl.narrate import pending_lines
 from fedctl.selecting import NodeName, limit_option, no_lock_option
 from fedctl.work import Work, working
+from inventory.model import Node, Role
+
+SEQUENCERS = "services"
 
 
 @click.command(cls=FedCommand)
@@ -74,10 +77,30 @@ def bootstrap(app: App, node: str, host_key: str | None, no_lock: bool) -> None:
         with work.progress.phase("Host key"):
             pin(app, work, (node,), host_key)
         with work.locked(f"bootstrap {node}", no_lock=no_lock):
+            known = witnesses.pinned(app.home, found)
             done = carry_out(work, (node,))
+            if witnesses.pinned(app.home, found) != known:
+                tell_sequencers(work, found)
         if app.json:
             app.output.data({"run": work.run.id, **work.facts})
         app.output.say(f"{node}: {in_words(done.summary)}")
+
+
+def tell_sequencers(work: Work, node: Node) -> None:
+    """Give the other data nodes the new key of the witness on `node`.
+
+    A data node that is away hears of it from the next `apply`: `node` itself is complete.
+    """
+    facts = dict(work.facts)
+    others = [other.name for other in work.app.federation.with_role(Role.DATA) if other != node]
+    if not others:
+        return
+    with work.progress.phase("Tell the sequencers of its witness"):
+        told = deploy(work, "apply", tuple(others), (SEQUENCERS,)).summary
+    work.facts.clear()
+    work.facts.update(facts, sequencers_told=told.outcome in GOOD)
+    if told.outcome not in GOOD:
+        work.note(f"{', '.join(others)} were not all told its witness's key: fedctl apply")
 
 
 def pin(app: App, work: Work, names: Sequence[str], fingerprint: str | None = None) -> None:

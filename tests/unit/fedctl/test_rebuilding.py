@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from deploys import witnesses
+from deploys.protocol import Outcome
 from fedctl import host_keys
 from fedctl.commands.deploying import pin
 from fedctl.work import working
 from inventory.load import load
+from inventory.model import Role
 from tests.unit.fedctl.fakes import LAB, Stage
 
 FEDERATION = load(LAB)
@@ -34,6 +36,29 @@ def test_a_machine_with_another_host_key_may_have_another_witness_key(stage: Sta
     assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
     assert witnesses.pinned(stage.home, NODE) == ""
     assert "retired the key of the witness" in stage.err.getvalue()
+
+
+def test_the_sequencers_elsewhere_hear_of_a_new_witness_key_at_once(stage: Stage) -> None:
+    rebuilt(stage, NEW)
+    stage.deploys.during = lambda: witnesses.pin(stage.home, NODE, "its new key")
+    assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
+    first, second = stage.deploys.orders
+    assert (first.limit, first.stages) == ((NODE.name,), ())
+    others = {node.name for node in FEDERATION.with_role(Role.DATA)} - {NODE.name}
+    assert (set(second.limit), second.stages) == (others, ("services",))
+
+
+def test_a_sequencer_that_is_away_is_no_failure_of_the_rebuilt_node(stage: Stage) -> None:
+    rebuilt(stage, NEW)
+
+    def during() -> None:
+        witnesses.pin(stage.home, NODE, "its new key")
+        if len(stage.deploys.orders) > 1:
+            stage.deploys.outcome = Outcome.UNREACHABLE
+
+    stage.deploys.during = during
+    assert stage.fedctl("bootstrap", NODE.name, "--yes") == 0
+    assert "fedctl apply" in stage.err.getvalue()
 
 
 def test_the_same_machine_keeps_its_witness_key(stage: Stage) -> None:
