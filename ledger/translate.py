@@ -21,8 +21,9 @@ from ledger.errors import (
 )
 
 _CANCELED = "57014"
-# The server's word that it did nothing: it is starting, full, or out of memory, locks or disk.
-_REFUSALS = ("57P03", "53", "55P03")
+# The server's word that it did nothing: it is starting, full, out of memory, locks or disk, or it
+# ended us to break a circle of waiting.
+_REFUSALS = ("57P03", "53", "55P03", "40P01")
 _LOST = ("08", "57P", "58", "XX")
 
 

@@ -147,6 +147,14 @@ async def test_appends_of_one_event_at_once_are_one(database: Server) -> None:
     assert sorted(await asyncio.gather(*(one() for _ in range(6)))) == [0] * 5 + [5]
 
 
+async def test_appends_of_the_same_events_in_crossed_orders_all_end_well(database: Server) -> None:
+    settings = database.settings("operator")
+    for _ in range(4):  # the server breaks a circle of waiting; the library sends again
+        made = [event() for _ in range(300)]
+        new = await asyncio.gather(append(settings, made), append(settings, made[::-1]))
+        assert sum(new) == 300
+
+
 async def test_retries_that_race_the_sequencer_are_never_doubled(database: Server) -> None:
     """Each event is appended several times while its first copy moves from inbox to log."""
     made = [event() for _ in range(600)]

@@ -26,6 +26,7 @@ CASES = [
     (errors.TooManyConnections("full"), Unavailable, Unavailable),
     (errors.DiskFull("no space"), Unavailable, Unavailable),
     (errors.LockNotAvailable("locked"), Unavailable, Unavailable),
+    (errors.DeadlockDetected("a circle"), Unavailable, Unavailable),
     (errors.InsufficientPrivilege("no"), Forbidden, Forbidden),
     (errors.UniqueViolation("twice"), Conflict, Conflict),
     (errors.CheckViolation("bad"), Rejected, Rejected),
