@@ -6,6 +6,7 @@ import shutil
 import click
 
 from deploys import witnesses
+from fedctl import runs
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.errors import RemoteExit
 from fedctl.selecting import NodeName
@@ -218,11 +219,21 @@ def clean(app: App, keep_cache: bool) -> None:
 
 
 def forget(home: Home, *, keep_cache: bool) -> None:
-    """Remove the operator's state of a lab; the runs' logs stay."""
-    gone = [home.lab, home.authority, home.secrets, home.ssh_key.parent]
-    built = [home.cache / name for name in ("releases", "wheelhouse")]
-    for folder in gone if keep_cache else [*gone, *built]:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the operator's state of a lab, whatever it is: what is pinned for machines that are
+    gone would be held against the next ones. The runs' logs stay; what they still had to tell the
+    ledger goes with that ledger.
+    """
+    for folder in runs.unsent(home.runs, runs.KEPT_RUNS):
+        (folder / runs.EVENT).unlink(missing_ok=True)
+    entries = list(home.root.iterdir()) if home.root.exists() else []
+    gone = [entry for entry in entries if entry not in (home.runs, home.cache)]
+    if not keep_cache:
+        gone += [home.cache / name for name in ("releases", "wheelhouse")]
+    for entry in gone:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def _nodes(app: App, name: str | None) -> tuple[Node, ...]:

@@ -267,6 +267,27 @@ def test_destroying_verbs_refuse_off_a_terminal_without_yes(stage: Stage, verb: 
     assert stage.lab.calls == [verb]
 
 
+def test_clean_leaves_nothing_that_binds_the_next_machines(stage: Stage) -> None:
+    home = stage.home
+    for name in (
+        "witnesses/anode.pub",
+        "authority/ca.pem",
+        "restores.json",
+        "ledger.vkey",
+        "new/a",
+    ):
+        (home.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (home.root / name).write_text("of the machines that go")
+    untold = home.runs / "20260101T000000Z-abcdef"
+    untold.mkdir(parents=True)
+    for name in (runs.EVENT, runs.SUMMARY):
+        (untold / name).write_text("{}")
+    assert stage.fedctl("lab", "clean", "--yes") == 0
+    assert [entry.name for entry in home.root.iterdir() if entry != home.cache] == ["runs"]
+    assert (untold / runs.SUMMARY).exists()
+    assert runs.unsent(home.runs) == ()
+
+
 @pytest.mark.parametrize(
     "argv",
     [("up",), ("down",), ("status",), ("kill", "x"), ("boot",), ("reset", "x"), ("clean",),
