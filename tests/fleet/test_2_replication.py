@@ -8,6 +8,7 @@ import pytest
 
 from fedctl.ledger_client import Ledger
 from inventory.model import Node, Role
+from ledger.access import DATABASE
 from ledger.errors import OutcomeUnknown, Unavailable
 from ledger.event import Event
 from ledger.identifiers import new_id
@@ -47,6 +48,37 @@ def test_three_data_nodes_of_which_one_leads_and_two_count(fleet: Fleet) -> None
     assert status["standbys_a_commit_waits_for"] == 1
     assert status["problems"] == []
     assert sum(member["synchronous"] for member in members.values()) == 2
+
+
+def sql(fleet: Fleet, node: Node, query: str) -> str:
+    """What the superuser is answered over the node's own socket."""
+    script = f'runuser -u postgres -- psql -AtX -d {DATABASE} -c "{query}"'
+    return fleet.shell(node, script).strip()
+
+
+PROMISED = {
+    "data_checksums": "on",
+    "ssl": "on",
+    "ssl_min_protocol_version": "TLSv1.3",
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "pgaudit.log": "ddl, role",
+}
+# Months of the log for which there is room already, this one and those to come.
+PARTITIONS_AHEAD = """
+SELECT count(*) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'ledger.log'::regclass
+"""
+
+
+def test_every_data_node_keeps_what_was_promised_of_it(fleet: Fleet) -> None:
+    for node in fleet.federation.with_role(Role.DATA):
+        found = {name: sql(fleet, node, f"SHOW {name}") for name in PROMISED}
+        assert found == PROMISED, node.name
+    leader = fleet.leader()
+    assert sql(fleet, leader, "SHOW synchronous_standby_names").startswith("ANY 1 (")
+    assert int(sql(fleet, leader, PARTITIONS_AHEAD)) >= 3  # the one for all other times included
 
 
 def test_the_superuser_cannot_log_in_over_the_network(fleet: Fleet) -> None:
