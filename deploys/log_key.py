@@ -1,16 +1,15 @@
 """The log's key, which signs every checkpoint: made once, at the operator's, given to data nodes.
 
 Its public half (a vkey, `ledger.vkey` in the operator's home) is what everybody else knows the log
-by. The private one is in `secrets/log-key`, and sealed on each data node. Whoever has it can sign a
-false history, which the witnesses then refuse; losing it means a new log, so it belongs in backups.
+by. The private one is in the operator's store, and sealed on each data node. Whoever has it can
+sign a false history, which the witnesses then refuse; losing it means a new log.
 """
 
 import os
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from deploys.own_secrets import store_of
 from inventory.home import Home
 from inventory.model import Federation
 from ledger.checkpoint import origin_of
@@ -20,18 +19,16 @@ CREDENTIAL = "log-key"
 
 
 def log_key_text(federation: Federation, home: Home) -> str:
-    """The private key's text, made now if this federation has none; raises NoteInvalid.
+    """The private key's text, made now if there is none; raises NoteInvalid, StoreError."""
 
-    Processes that get here at once all end up with the same one: a complete file is linked to its
-    name, which only the first can do.
-    """
-    path = home.secrets / CREDENTIAL
-    if not path.exists():
+    def make() -> str:
         origin = origin_of(federation.name, federation.domain)
-        _make(path, SignerKey(origin, Kind.ED25519, secrets.token_bytes(32)).text())
-    text = path.read_text().strip()
-    SignerKey.parse(text)
-    return text
+        return SignerKey(origin, Kind.ED25519, secrets.token_bytes(32)).text()
+
+    def check(text: str) -> None:
+        SignerKey.parse(text.strip())
+
+    return store_of(home).get(CREDENTIAL, make, check).strip()
 
 
 def log_vkey(federation: Federation, home: Home) -> str:
@@ -48,18 +45,3 @@ def log_vkey(federation: Federation, home: Home) -> str:
 def vkey_path(home: Home) -> Path:
     """Where the log's public key is at the operator's."""
     return home.root / "ledger.vkey"
-
-
-def _make(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{CREDENTIAL}-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(temporary)
-    finally:
-        temporary.unlink()

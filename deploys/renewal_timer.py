@@ -35,6 +35,8 @@ class Job:
             "inventory": str(self.inventory),
             "home": str(self.home.root.parent),
             "cache": str(self.home.cache),
+            "identity": str(self.home.identity.absolute()),
+            "passphrase": str(self.home.age_passphrase or ""),
         }
         for name, value in values.items():
             if any(character.isspace() or character in "\"'\\%$" for character in value):

@@ -18,7 +18,7 @@ from daemons.recovery.decide import NAME, Target, at_time, candidates
 from daemons.recovery.errors import NoBackup
 from deploys.errors import FailureKind, NodeError
 from deploys.layout import PYTHON, SEALED_KEY
-from deploys.passphrase import CREDENTIAL
+from deploys.own_secrets import PASSPHRASE
 from deploys.pgbackrest import CLUSTERS, DATA, USER, number_of, repositories
 from fedctl.app import App
 from fedctl.errors import FedctlError
@@ -29,7 +29,7 @@ from inventory.model import Federation, Node, Role
 LONG_SECONDS = 86400.0
 # Backups tried, when newer ones are of a history that an earlier restore left.
 TRIED = 4
-SEALED_PASSPHRASE = f"/etc/federation/credentials/{CREDENTIAL}"
+SEALED_PASSPHRASE = f"/etc/federation/credentials/{PASSPHRASE}"
 TLS_KEY = f"tls.key:{SEALED_KEY}"
 POSTGRES = "postgres"
 
@@ -207,7 +207,7 @@ def job(*arguments: str) -> list[str]:
     module = [PYTHON, "-I", "-m", "daemons.backup", *arguments]
     writes = ["/var/lib/federation/backup", "/var/lib/federation/textfile"]
     own = f"federation-backup-job-{secrets.token_hex(6)}"
-    credentials = [TLS_KEY, f"{CREDENTIAL}:{SEALED_PASSPHRASE}"]
+    credentials = [TLS_KEY, f"{PASSPHRASE}:{SEALED_PASSPHRASE}"]
     return transient(USER, module, credentials=credentials, handed_over=own, writes=writes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from deploys.authority import open_authority
 from fedctl import host_keys
 from fedctl.advice import BY_FAILURE
 from fedctl.app import App
@@ -18,7 +19,6 @@ from inventory.flows import flows
 from inventory.model import Node
 from lab.errors import LabError
 from runbooks.health import Health, Severity
-from trust.authority import Authority
 from trust.errors import AuthorityMissing, TrustError
 
 FREE_BYTES = 2 << 30
@@ -76,7 +76,7 @@ def this_machine(app: App) -> Iterator[Check]:
     yield Check("disk of this machine", state, shown, "make room: caches are in " + str(home.cache))
     yield ssh_key(app)
     try:
-        authority = Authority.open(home.authority)
+        authority = open_authority(home)
         yield Check("certificate authority", State.GOOD, authority.name)
     except AuthorityMissing:
         yield Check("certificate authority", State.SKIPPED, "the first deploy makes it")

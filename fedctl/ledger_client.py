@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from deploys.pepper import pepper_text
+from deploys.authority import open_authority
+from deploys.own_secrets import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
 from ledger import key_strength, keys, limits, quotas, tenants, upstreams, usage
@@ -26,7 +27,6 @@ from ledger.limits import Limits
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
 from trust.apikeys import ApiKey, Pepper
-from trust.authority import Authority
 
 T = TypeVar("T")
 OPERATOR = "operator"
@@ -156,7 +156,7 @@ class Ledger:
         data = self.federation.with_role(Role.DATA)
         if not data:
             raise Unavailable("no node of this federation has the role data")
-        authority = Authority.open(self.home.authority)
+        authority = open_authority(self.home)
         key, certificate = authority.ensure_client(OPERATOR, self.now())
         return Settings(
             hosts=tuple(self.federation.fqdn(node) for node in data),

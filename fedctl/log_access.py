@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deploys import witnesses as known
+from deploys.authority import open_authority
 from deploys.log_key import vkey_path
 from deploys.witnesses import Witness
 from fedctl.errors import MissingPart
@@ -19,7 +20,6 @@ from inventory.model import Federation
 from ledger.connect import Settings
 from ledger.note import VerifierKey
 from ledger.policy import Policy
-from trust.authority import Authority
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LogAccess:
 
 def reach(federation: Federation, home: Home, now: Callable[[], datetime]) -> LogAccess:
     """Raises MissingPart before the first apply, AuthorityMissing, Unavailable."""
-    key, certificate = Authority.open(home.authority).ensure_client(OPERATOR, now())
+    key, certificate = open_authority(home).ensure_client(OPERATOR, now())
     return LogAccess(
         settings=Ledger(federation, home, now).settings(),
         log=log_key(home),

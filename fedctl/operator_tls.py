@@ -3,9 +3,9 @@
 import ssl
 from datetime import datetime
 
+from deploys.authority import open_authority
 from fedctl.ledger_client import OPERATOR
 from inventory.home import Home
-from trust.authority import Authority
 from trust.tls import client_context
 
 
@@ -14,5 +14,5 @@ def operator_context(home: Home, now: datetime) -> ssl.SSLContext:
 
     Raises AuthorityMissing before the first deploy.
     """
-    key, certificate = Authority.open(home.authority).ensure_client(OPERATOR, now)
+    key, certificate = open_authority(home).ensure_client(OPERATOR, now)
     return client_context(home.authority / "ca.pem", certificate, key)

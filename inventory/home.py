@@ -2,7 +2,9 @@
 
 State belongs to the operator, not to a checkout: any clone run by the same user manages the same
 federation. `FEDERATION_HOME` moves everything (tests use it); caches can be shared between homes
-with `FEDERATION_CACHE`, since nothing in them is secret or mutable.
+with `FEDERATION_CACHE`, since nothing in them is secret or mutable. The age identity that opens the
+secrets is kept outside of all that (`FEDERATION_AGE_IDENTITY` names another file): a copy of the
+state is then no copy of the secrets.
 """
 
 import os
@@ -11,6 +13,8 @@ from pathlib import Path
 
 HOME_VARIABLE = "FEDERATION_HOME"
 CACHE_VARIABLE = "FEDERATION_CACHE"
+IDENTITY_VARIABLE = "FEDERATION_AGE_IDENTITY"
+PASSPHRASE_VARIABLE = "FEDERATION_AGE_PASSPHRASE_FILE"  # noqa: S105 a name
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,16 @@ class Home:
 
     root: Path
     cache: Path
+    age_identity: Path | None = None
+    age_passphrase: Path | None = None
+
+    @property
+    def identity(self) -> Path:
+        """The age identity that opens `secrets`, mode 0600; without one named, beside `root`.
+
+        `age_passphrase` is the file with its passphrase, when it is itself encrypted with one.
+        """
+        return self.age_identity or self.root.with_name(f"{self.root.name}.agekey")
 
     @property
     def ssh_key(self) -> Path:
@@ -32,17 +46,17 @@ class Home:
 
     @property
     def authority(self) -> Path:
-        """The private certificate authority: `ca.key` (0600), `ca.pem`, and the issue log."""
+        """The certificate authority: `ca.pem`, the operator's client key, and the issue log."""
         return self.root / "authority"
 
     @property
     def secrets(self) -> Path:
-        """Secrets the operator hands to nodes as encrypted credentials (mode 0700)."""
+        """The store of secrets, each encrypted to `identity` in a file `NAME.age` (mode 0700)."""
         return self.root / "secrets"
 
     @property
     def chat_key(self) -> Path:
-        """The API key `fedctl chat` was told to keep, in the clear (mode 0600)."""
+        """Where earlier releases kept the key of `fedctl chat` in the clear; now in `secrets`."""
         return self.root / "chat-key"
 
     @property
@@ -60,7 +74,19 @@ def home_of(federation_name: str) -> Home:
     """The operator's folders for the federation called `federation_name`."""
     base = Path(os.environ.get(HOME_VARIABLE) or _default_home())
     cache = Path(os.environ.get(CACHE_VARIABLE) or base / "cache")
-    return Home(root=base / federation_name, cache=cache)
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    return Home(
+        root=base / federation_name,
+        cache=cache,
+        age_identity=Path(os.environ.get(IDENTITY_VARIABLE) or _default_identity(federation_name)),
+        age_passphrase=Path(passphrase) if passphrase else None,
+    )
+
+
+def _default_identity(federation_name: str) -> Path:
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    folder = Path(configuration) if configuration else Path.home() / ".config"
+    return folder / "federation-operator" / f"{federation_name}.agekey"
 
 
 def _default_home() -> Path:

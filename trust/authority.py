@@ -1,6 +1,7 @@
-"""The operator's private certificate authority: one folder with `ca.key`, `ca.pem`, `issued.jsonl`.
+"""The operator's private certificate authority: one folder with `ca.pem` and `issued.jsonl`.
 
-What it keeps: the private key is 0600 in a 0700 folder and is refused once others can read it; a
+What it keeps: where the private key is kept is the caller's to say (`ca.key` beside the rest, mode
+0600, refused once others can read it; or the operator's encrypted store); a
 creation cut short is completed by the next one; every certificate is in the issue log, durably,
 before anybody gets it. Several processes may sign at once. What certificates hold is `signing`'s.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -27,6 +28,17 @@ KEY, CERTIFICATE, LOG, LOCK = "ca.key", "ca.pem", "issued.jsonl", ".lock"
 OPERATOR = "operator"
 
 
+class Keeper(Protocol):
+    """Where a private key is kept; `str` says it to people."""
+
+    def read(self) -> bytes:
+        """The key (PEM); raises FileNotFoundError, or a TrustError when it cannot be used."""
+        ...
+
+    def write(self, content: bytes) -> None:
+        """Keep the key, in place of any other."""
+
+
 @dataclass(frozen=True)
 class Authority:
     """An opened authority. Its private key stays out of `repr`."""
@@ -37,7 +49,12 @@ class Authority:
 
     @classmethod
     def create(
-        cls, folder: Path, name: str, now: datetime, permitted: Permitted | None = None
+        cls,
+        folder: Path,
+        name: str,
+        now: datetime,
+        permitted: Permitted | None = None,
+        keeper: Keeper | None = None,
     ) -> Self:
         """The authority called `name` in `folder`, made when it is not there yet.
 
@@ -46,31 +63,34 @@ class Authority:
         certificate whose key is lost: silently replacing it would cut off every node.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keeper = keeper or files.PlainKey(folder / KEY)
         with files.locked(folder / LOCK):
             if (folder / CERTIFICATE).exists():
-                found = cls.open(folder)
+                found = cls.open(folder, keeper)
                 if found.name != name:
                     raise AuthorityExists(
                         f"{folder} holds the authority {found.name!r}, not {name!r}"
                     )
                 return found
-            if (folder / KEY).exists():
-                key = _read_key(folder / KEY)
-            else:
+            try:
+                key = _parse_key(keeper.read(), keeper)
+            except FileNotFoundError:
                 key = ec.generate_private_key(ec.SECP256R1())
-                files.write(folder / KEY, signing.key_pem(key), 0o600)
+                keeper.write(signing.key_pem(key))
             made = signing.authority_certificate(
                 key, name, permitted or Permitted(), now, x509.random_serial_number()
             )
             files.write(folder / CERTIFICATE, signing.pem(made), 0o644)
-        return cls.open(folder)
+        return cls.open(folder, keeper)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """The authority in `folder`.
+    def open(cls, folder: Path, keeper: Keeper | None = None) -> Self:
+        """The authority in `folder`, its key where `keeper` has it (default: `ca.key` there).
 
-        Raises AuthorityMissing, AuthorityBroken, or KeyExposed when its key's mode lets others in.
+        Raises AuthorityMissing, AuthorityBroken, KeyExposed when its key's mode lets others in, or
+        what the keeper raises.
         """
+        keeper = keeper or files.PlainKey(folder / KEY)
         try:
             ca_pem = (folder / CERTIFICATE).read_bytes()
         except FileNotFoundError as error:
@@ -79,9 +99,9 @@ class Authority:
             own = x509.load_pem_x509_certificate(ca_pem)
         except ValueError as error:
             raise AuthorityBroken(f"{folder / CERTIFICATE} is no certificate: {error}") from error
-        key = _read_key(folder / KEY)
+        key = _read_key(keeper)
         if key.public_key() != own.public_key():
-            raise AuthorityBroken(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
+            raise AuthorityBroken(f"{keeper} is not the key of {folder / CERTIFICATE}")
         return cls(folder, own, key)
 
     @property
@@ -176,7 +196,7 @@ class Authority:
         if not key_path.exists() or not pem_path.exists():
             return True
         try:
-            key = _read_key(key_path)
+            key = _read_key(files.PlainKey(key_path))
         except AuthorityBroken:
             return True
         held = pem_path.read_bytes()
@@ -185,16 +205,21 @@ class Authority:
         return x509.load_pem_x509_certificate(held).public_key() != key.public_key()
 
 
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _read_key(keeper: Keeper) -> ec.EllipticCurvePrivateKey:
     try:
-        key = serialization.load_pem_private_key(files.read_secret(path), password=None)
+        return _parse_key(keeper.read(), keeper)
     except FileNotFoundError as error:
         raise AuthorityBroken(
-            f"{path} is lost: restore it from the operator's backup, or move the folder away "
+            f"{keeper} is lost: restore it from the operator's backup, or move the folder away "
             "and let a new authority be made (every certificate is then issued anew)"
         ) from error
+
+
+def _parse_key(content: bytes, keeper: Keeper) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError) as error:
-        raise AuthorityBroken(f"{path} is no private key: {error}") from error
+        raise AuthorityBroken(f"{keeper} is no private key: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise AuthorityBroken(f"{path} is not an ECDSA key")
+        raise AuthorityBroken(f"{keeper} is not an ECDSA key")
     return key

@@ -10,6 +10,11 @@ TrustError
 ├── RequestRefused          a signing request that must not be signed
 │   └── NamesRefused        names or addresses the authority does not certify
 ├── CertificateUnreadable   bytes that are no certificate
+├── StoreError              the operator's encrypted store of secrets
+│   ├── IdentityMissing     the age identity that opens it is not where it should be
+│   ├── IdentityUnreadable  that file is no identity, or its passphrase is missing or wrong
+│   ├── SecretUnreadable    a secret that this identity does not open, or that is another one
+│   └── SecretConflict      a secret is there twice, and the two differ
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
 ├── InvalidPepper           the pepper's text is not what it must be
 ├── SignatureRefused        a request that is not signed as it must be
@@ -61,6 +66,26 @@ class NamesRefused(RequestRefused):
 
 class CertificateUnreadable(TrustError):
     """Bytes that should be a PEM certificate and are not."""
+
+
+class StoreError(TrustError):
+    """The operator's encrypted store cannot be used as it is. Never tells a secret."""
+
+
+class IdentityMissing(StoreError):
+    """There are encrypted secrets, and the identity that opens them is gone."""
+
+
+class IdentityUnreadable(StoreError):
+    """The identity's file holds something else, or its own passphrase is missing or wrong."""
+
+
+class SecretUnreadable(StoreError):
+    """A file of the store that does not open, or that holds the secret of another name."""
+
+
+class SecretConflict(StoreError):
+    """A plain file and the store hold different secrets of one name; nobody knows which counts."""
 
 
 class InvalidApiKey(TrustError):

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from trust.errors import KeyExposed
@@ -36,6 +37,24 @@ def write(path: Path, content: bytes, mode: int) -> None:
     sync_folder(path.parent)
 
 
+def create(path: Path, content: bytes) -> bool:
+    """Put `content` at `path`, mode 0600, unless something is there; whether this call put it.
+
+    A complete file is linked to its name, so that of several processes the first one's stays and
+    nobody ever sees half of one.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write(temporary, content, 0o600)
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    sync_folder(path.parent)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -58,6 +77,24 @@ def read_secret(path: Path) -> bytes:
                 f"close it with: chmod 600 {path} (and replace it if the machine is shared)"
             )
         return file.read()
+
+
+@dataclass(frozen=True)
+class PlainKey:
+    """A private key in a file of mode 0600."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """The key; raises FileNotFoundError, KeyExposed."""
+        return read_secret(self.path)
+
+    def write(self, content: bytes) -> None:
+        """Keep the key, in place of any other."""
+        write(self.path, content, 0o600)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from deploys.operations.packages import packages
 from deploys.operations.secrets import secret
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
-from deploys.passphrase import CREDENTIAL, passphrase_text
+from deploys.own_secrets import PASSPHRASE, passphrase_text
 from deploys.pgbackrest import (
     DATABASE_CONF,
     DATABASE_SERVER,
@@ -42,7 +42,7 @@ from deploys.templates import render
 from inventory.model import Federation, Role
 
 PACKAGE = "pgbackrest"
-SEALED = f"{CONFIG}/credentials/{CREDENTIAL}"
+SEALED = f"{CONFIG}/credentials/{PASSPHRASE}"
 WRAPPER = f"{LIBRARY}/with_passphrase"
 JOBS_CONFIG = f"{CONFIG}/backup.toml"
 TEST_CONFIG = f"{CONFIG}/restore-test.toml"
@@ -96,7 +96,7 @@ def repository(context: NodeContext) -> None:
     secret(
         name="Repository: passphrase",
         path=SEALED,
-        credential=CREDENTIAL,
+        credential=PASSPHRASE,
         content=SecretStr(passphrase_text(context.home, number)),
     )
     timers = [NIGHTLY, CHECK, TEST] if number == 1 else [OFFSITE, CHECK]
@@ -126,7 +126,7 @@ def _software(context: NodeContext) -> None:
             *([ManagedDirectory("/etc/postgresql-common")] if restores else []),
         ],
         files=[
-            ManagedFile(WRAPPER, render("with_passphrase", credential=CREDENTIAL), mode=0o755),
+            ManagedFile(WRAPPER, render("with_passphrase", credential=PASSPHRASE), mode=0o755),
             *([ManagedFile(no_cluster, NO_CLUSTER)] if restores else []),
         ],
         links=masks(
@@ -192,14 +192,14 @@ def _jobs(context: NodeContext, number: int) -> list[ManagedFile]:
         "textfiles": TEXTFILES,
         "memory_max_mib": context.node.limits.service_memory_max_mib,
     }
-    job = {**common, "config": JOBS_CONFIG, "credential": CREDENTIAL, "sealed": SEALED}
+    job = {**common, "config": JOBS_CONFIG, "credential": PASSPHRASE, "sealed": SEALED}
     found = [
         unit_file(
             REPOSITORY_SERVER,
             [REPOSITORY_CONF, SEALED, WRAPPER],
             number=number,
             config=REPOSITORY_CONF,
-            credential=CREDENTIAL,
+            credential=PASSPHRASE,
             sealed=SEALED,
         ),
         ManagedFile(unit_path(f"{CHECK}.service"), render(f"{CHECK}.service", **job)),

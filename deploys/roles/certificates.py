@@ -7,12 +7,11 @@ data role, one node at a time.
 
 from pyinfra.api import deploy
 
-from deploys.authority import addresses_of, authority_of, names_of
+from deploys.authority import addresses_of, authority_of, names_of, open_authority
 from deploys.context import NodeContext
 from deploys.errors import OperationFailed
 from deploys.operations.certificate import Signer, certificate
 from deploys.replication import ETCD, PATRONI
-from trust.authority import Authority
 from trust.errors import AuthorityMissing, TrustError
 
 
@@ -35,7 +34,7 @@ def signer_for(context: NodeContext) -> Signer:
     So planning, which changes nothing, makes no authority either.
     """
     try:
-        authority_pem = Authority.open(context.home.authority).ca_pem
+        authority_pem = open_authority(context.home).ca_pem
     except AuthorityMissing:
         authority_pem = b""
     except TrustError as error:

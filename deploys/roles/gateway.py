@@ -16,14 +16,14 @@ from deploys.operations.files import ManagedFile, managed
 from deploys.operations.secrets import secret
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
-from deploys.pepper import CREDENTIAL, pepper_text
+from deploys.own_secrets import PEPPER, pepper_text
 from deploys.roles.release import RELEASE_MARKER
 from deploys.templates import render
 from inventory.model import Role
 
 UNIT = "federation-gateway.service"
 CONFIG_FILE = f"{CONFIG}/gateway.toml"
-SEALED_PEPPER = f"{CONFIG}/credentials/{CREDENTIAL}"
+SEALED_PEPPER = f"{CONFIG}/credentials/{PEPPER}"
 DRAIN_SECONDS = 60
 
 
@@ -39,7 +39,7 @@ def gateway(context: NodeContext) -> None:
     secret(
         name="Gateway: pepper",
         path=SEALED_PEPPER,
-        credential=CREDENTIAL,
+        credential=PEPPER,
         content=SecretStr(pepper_text(context.home)),
     )
     units(name="Gateway: service", units=[Unit(UNIT)])

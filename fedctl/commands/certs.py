@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from deploys.authority import addresses_of, names_of
+from deploys.authority import addresses_of, names_of, open_authority
 from deploys.layout import CERTIFICATE
 from deploys.renewal_timer import Job, launchd_files, systemd_files
 from fedctl import remote
@@ -23,7 +23,6 @@ from fedctl.selecting import Selector, no_lock_option, on_option
 from fedctl.work import working
 from inventory.model import Node
 from trust import certificate
-from trust.authority import Authority
 from trust.certificate import CertificateFacts, Renewal
 from trust.errors import CertificateUnreadable
 
@@ -43,7 +42,7 @@ def show(app: App, on: tuple[str, ...]) -> None:
     """What certificate each node has, and whether the next apply would renew it."""
     nodes = app.linux(on)
     now = app.now()
-    ca_pem = Authority.open(app.home.authority).ca_pem
+    ca_pem = open_authority(app.home).ca_pem
     with Links(app.parts.connect, app.federation, app.home) as links:
         found = links.ask(nodes, _read)
         decisions = [

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from deploys.own_secrets import CHAT_KEY, store_of
 from fedctl.app import App, FedCommand, pass_app
 from fedctl.chat_client import places_of
 from fedctl.chat_session import Session, converse, shown
 from fedctl.errors import NeedsYes
 from fedctl.work import actor, working
-from trust import files
 
 KEY_VARIABLE = "FEDERATION_KEY"
 MAX_STDIN_CHARS = 1 << 20
@@ -27,7 +27,7 @@ MAX_STDIN_CHARS = 1 << 20
 @click.option("--max-tokens", type=click.IntRange(1), help="How long an answer may become.")
 @click.option("--temperature", type=click.FloatRange(0, 2), help="How much chance is in it.")
 @click.option("--key", help=f"An API key (better: ${KEY_VARIABLE}, which `ps` does not show).")
-@click.option("--keep-key", is_flag=True, help="Keep the key, in the clear, for the next times.")
+@click.option("--keep-key", is_flag=True, help="Keep the key, encrypted, for the next times.")
 @pass_app
 def chat(
     app: App,
@@ -94,20 +94,21 @@ def _model_and_question(app: App, words: Sequence[str]) -> tuple[str, str]:
 
 
 def _key(app: App, given: str | None, keep: bool) -> str:
-    """The key's text: given, in the environment, kept, or issued now; raises KeyExposed."""
-    place = app.home.chat_key
+    """The key's text: given, in the environment, kept, or issued now; raises StoreError."""
+    store = store_of(app.home)
     key = given or os.environ.get(KEY_VARIABLE) or ""
-    if not key and place.exists():
-        return files.read_secret(place).decode().strip()
+    if not key and (kept := store.find(CHAT_KEY, plain=app.home.chat_key)):
+        return kept.text.strip()
     if not key:
         if not (app.yes or app.interactive):
             raise NeedsYes("there is no key to chat with.", f"--key, ${KEY_VARIABLE}, or --yes")
-        app.confirm(f"No key yet. Issue one, and keep it in the clear in {place} (mode 0600)?")
+        app.confirm(f"No key yet. Issue one, and keep it in {store.path(CHAT_KEY)}?")
         key, keep = _issued(app), True
     if keep:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.write(place, f"{key}\n".encode(), 0o600)
-        app.output.say(f"the key is kept, in the clear, in {place}; delete the file to forget it")
+        store.put(CHAT_KEY, key)
+        app.home.chat_key.unlink(missing_ok=True)
+        place = store.path(CHAT_KEY)
+        app.output.say(f"the key is kept, encrypted, in {place}; delete the file to forget it")
     return key
 
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 import lab
+from deploys.authority import open_authority
 from inventory.home import Home
 from inventory.model import Federation, Node, Role
 from lab.errors import LabError
 from ledger.connect import Settings
 from tests.chaos import lookup
-from trust.authority import Authority
 
 APPLICATION = "chaos"
 STANDBYS = """
@@ -56,7 +56,7 @@ class Cluster:
         return {node.name: self._settings((node,)) for node in self.data}
 
     def _settings(self, nodes: tuple[Node, ...]) -> Settings:
-        authority = Authority.open(self.home.authority)
+        authority = open_authority(self.home)
         key, certificate = authority.ensure_client("operator", datetime.now(UTC))
         return Settings(
             hosts=tuple(node.name for node in nodes),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import httpx2
 from openai import OpenAI
 
+from deploys.authority import open_authority
 from inventory.model import Node
 from tests.support.fleet import Fleet
-from trust.authority import Authority
 from trust.tls import client_context
 
 TIMEOUT_SECONDS = 60
@@ -31,7 +31,7 @@ def stranger_client(fleet: Fleet) -> httpx2.Client:
 
 def operator_client(fleet: Fleet) -> httpx2.Client:
     """An HTTPS client that shows the operator's certificate."""
-    authority = Authority.open(fleet.home.authority)
+    authority = open_authority(fleet.home)
     key, certificate = authority.ensure_client("operator", datetime.now(UTC))
     context = client_context(fleet.home.authority / "ca.pem", certificate, key)
     return httpx2.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)

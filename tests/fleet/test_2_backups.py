@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploys.passphrase import passphrase_path
+from deploys.own_secrets import passphrase_text
 from inventory.model import Node, Role
 from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
 
@@ -67,7 +67,7 @@ def test_a_backup_now_and_its_proof_by_restoring(fleet: Fleet) -> None:
         made = asked(fleet, "backup", "now")
     assert "--type=diff" in seen[0], "the job was there to be seen"
     for number in (1, 2):
-        assert passphrase_path(fleet.home, number).read_text().strip() not in seen[0]
+        assert passphrase_text(fleet.home, number) not in seen[0]
     assert made["kind"] == "diff"
     assert made["label"] in labels_told(fleet, "backup.made")
     measured = asked(fleet, "backup", "test-restore")

@@ -8,6 +8,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+from deploys.own_secrets import store_of
 from inventory.flows import allowed
 from inventory.model import Node, Role
 from tests.support.fleet import Fleet
@@ -161,7 +162,10 @@ def test_nothing_leaves_a_node_but_what_is_allowed(fleet: Fleet) -> None:
 def test_no_secret_can_be_read_or_seen(fleet: Fleet, first_up: dict[str, Any]) -> None:
     """Not by another user, not in logs, the process list or a unit's environment."""
     secret = first_up["key"]
-    pepper = "".join(p.read_text() for p in fleet.home.secrets.glob("*") if p.is_file()).split()
+    store = store_of(fleet.home)
+    kept = [found.text for name in store.names() if (found := store.find(name))]
+    assert len(kept) >= 4, store.names()
+    words = [word for text in kept for word in text.split() if len(word) >= 16]
     for node in fleet.federation.nodes:
         readable = fleet.shell(
             node,
@@ -174,7 +178,7 @@ def test_no_secret_can_be_read_or_seen(fleet: Fleet, first_up: dict[str, Any]) -
             "ps axeww -o args; journalctl --no-pager -o cat | tail -c 4000000; "
             "systemctl show -p Environment 'federation-*'",
         )
-        for word in [secret, *[p for p in pepper if len(p) >= 16]]:
+        for word in [secret, *words]:
             assert word not in seen, node.name
         assert "BEGIN PRIVATE KEY" not in seen, node.name
         assert "BEGIN EC PRIVATE KEY" not in seen, node.name

@@ -15,11 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from deploys.authority import open_authority
 from deploys.layout import AUTHORITY, CERTIFICATE
 from inventory.model import Node, Role
 from inventory.services import services
 from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
-from trust.authority import Authority
 
 UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
 # A file every node has and an apply puts back: the cheapest way to give an apply work to do.
@@ -237,7 +237,7 @@ def expired(fleet: Fleet, node: Node) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     request = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    authority = Authority.open(fleet.home.authority)
+    authority = open_authority(fleet.home)
     pem = authority.sign(request, names, addresses, datetime.now(UTC), timedelta(seconds=1))
     time.sleep(2)
     return pem.decode()

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploys.passphrase import CREDENTIAL
+from deploys.own_secrets import PASSPHRASE
 from deploys.pgbackrest import (
     DATABASE_CONF,
     HANDED_OVER,
@@ -246,7 +246,7 @@ ca_path = "{found.server.root / "ca.pem"}"
         text = repository_conf(model, node, _places(found, name))
         _write(found, name, _one_database(text))
         credentials = found.root / f"credentials{number}"
-        _put(credentials / "repository-passphrase", PASSPHRASES[number] + "\n")
+        _put(credentials / PASSPHRASE, PASSPHRASES[number] + "\n")
         if number == 1:
             _certificate(found, credentials, node)
         else:
@@ -265,7 +265,7 @@ metrics_path = "{found.root / name}.prom"
         (found.root / name).mkdir()
     for name in ("repository1", "repository2", "job"):
         found.handed_over(name).mkdir(mode=0o700)
-    _put(found.root / "with_passphrase", render("with_passphrase", credential=CREDENTIAL), 0o755)
+    _put(found.root / "with_passphrase", render("with_passphrase", credential=PASSPHRASE), 0o755)
     _write(found, "test", test_conf(model, _places(found, "test")))
     _put(
         found.root / "restore-test.toml",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inventory.home import CACHE_VARIABLE, HOME_VARIABLE, Home, home_of
+from inventory.home import CACHE_VARIABLE, HOME_VARIABLE, IDENTITY_VARIABLE, Home, home_of
 from inventory.load import INVENTORY_VARIABLE, load
 from inventory.model import Federation, Node, Role
 
@@ -55,6 +55,7 @@ class Fleet:
             INVENTORY_VARIABLE: str(self.inventory),
             HOME_VARIABLE: str(self.base),
             CACHE_VARIABLE: str(self.cache),
+            IDENTITY_VARIABLE: str(self.home.identity),
             "COLUMNS": "120",
         }
 

@@ -11,7 +11,7 @@ import pytest
 
 from daemons.backup.settings import BackupSettings
 from daemons.restore_test.settings import RestoreTestSettings
-from deploys.passphrase import passphrase_path, passphrase_text
+from deploys.own_secrets import passphrase_name, passphrase_text, store_of
 from deploys.pgbackrest import DATABASE_CONF, HANDED_OVER, REPOSITORY_CONF, TEST_CONF
 from deploys.roles.archive import JOBS_CONFIG, TEST_CONFIG, archiving, repository
 from inventory.model import Backup, Role
@@ -67,7 +67,8 @@ def test_the_passphrase_is_in_no_file_and_differs(tmp_path: Path, node: Simulate
         where = context(tmp_path, file=SITE, role=role)
         apply(repository, where, node)
         text = passphrase_text(where.home, number)
-        assert passphrase_path(where.home, number).stat().st_mode & 0o777 == 0o600
+        kept = store_of(where.home).path(passphrase_name(number))
+        assert kept.stat().st_mode & 0o777 == 0o600 and text not in kept.read_text()
         assert not any(text.encode() in state.get("data", b"") for state in node.paths.values())
         texts.add(text)
     assert len(texts) == 2

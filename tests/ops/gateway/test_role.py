@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploys.errors import DeployError
-from deploys.pepper import pepper_text
+from deploys.own_secrets import pepper_text
 from deploys.roles.gateway import CONFIG_FILE, SEALED_PEPPER, UNIT, gateway, settings
 from gateway.settings import GatewaySettings
 from inventory.model import Federation, Role
@@ -93,6 +93,6 @@ def test_every_gateway_gets_the_one_pepper_and_nobody_sees_it(
     pepper = pepper_text(where.home)
     assert sealed == {SEALED_PEPPER: pepper}
     assert pepper.strip() not in planned + str(effects)
-    kept = where.home.secrets / "key-pepper"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    kept = where.home.secrets / "key-pepper.age"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and pepper.strip() not in kept.read_text()
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700

@@ -27,6 +27,18 @@ def test_the_service_renews_the_inventory_it_was_written_for() -> None:
     assert "ReadWritePaths=/var/lib/operator /var/cache/operator\n" in text
 
 
+def test_the_service_opens_the_same_store() -> None:
+    text = systemd_files(JOB)[f"{UNIT}.service"]
+    assert "FEDERATION_AGE_IDENTITY=/var/lib/operator/site.agekey\n" in text
+    assert "PASSPHRASE" not in text
+    protected = replace(JOB, home=replace(JOB.home, age_passphrase=Path("/run/phrase")))
+    text = systemd_files(protected)[f"{UNIT}.service"]
+    assert "FEDERATION_AGE_PASSPHRASE_FILE=/run/phrase\n" in text
+    (mac,) = launchd_files(protected).values()
+    agent = plistlib.loads(mac.encode())["EnvironmentVariables"]
+    assert agent["FEDERATION_AGE_PASSPHRASE_FILE"] == "/run/phrase"
+
+
 def test_the_timer_is_daily_and_catches_up() -> None:
     text = systemd_files(JOB)[f"{UNIT}.timer"]
     assert "OnCalendar=daily\n" in text

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from deploys.own_secrets import store_of
 from fedctl.chat_client import Answer, Place
 from fedctl.chat_session import Session, converse, shown
 from fedctl.errors import ChatFailed
 from fedctl.exits import Exit
 from fedctl.render import Output
 from tests.unit.fedctl.fakes import Stage
+from trust import files
 
 KEY = "fed_0123456789a_secret"
 
@@ -122,12 +124,14 @@ def test_a_key_is_kept_when_that_is_wanted_and_used_then(
 ) -> None:
     told.answers = [("a",), ("b",), ("c",)]
     assert stage.fedctl("chat", "hi there", "--key", "fed_other", "--keep-key") == 0
-    assert told.key == "fed_other" and "in the clear" in stage.err.getvalue()
-    assert stat.S_IMODE(stage.home.chat_key.stat().st_mode) == 0o600
+    assert told.key == "fed_other" and "encrypted" in stage.err.getvalue()
+    kept = stage.home.secrets / "chat-key.age"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "fed_other" not in kept.read_text()
     monkeypatch.delenv("FEDERATION_KEY")
     assert stage.fedctl("chat", "hi there") == 0
     assert told.key == "fed_other"
-    stage.home.chat_key.chmod(0o644)
+    kept.chmod(0o644)
     assert stage.fedctl("chat", "hi there") == Exit.FAILED
     assert "chmod 600" in stage.err.getvalue()
 
@@ -140,10 +144,23 @@ def test_without_a_key_one_is_issued_with_yes_and_only_then(
     assert not stage.ledger.records and "FEDERATION_KEY" in stage.err.getvalue()
     assert stage.fedctl("chat", "hi there", "--yes") == 0
     [record] = stage.ledger.records.values()
-    assert record.scopes == ("inference",) and told.key == stage.home.chat_key.read_text().strip()
+    assert (
+        record.scopes == ("inference",) and told.key == store_of(stage.home).find("chat-key").text
+    )
     assert [event.kind for event in stage.ledger.events] == ["fedctl.chat.key"]
     assert told.key not in str(stage.ledger.events[0].data)
-    assert str(stage.home.chat_key) in stage.err.getvalue()
+    assert "chat-key.age" in stage.err.getvalue()
+
+
+def test_a_key_that_an_earlier_release_kept_in_the_clear_is_taken_into_the_store(
+    stage: Stage, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDERATION_KEY")
+    told.answers = [("a",), ("b",)]
+    stage.home.chat_key.parent.mkdir(parents=True, exist_ok=True)
+    files.write(stage.home.chat_key, b"fed_kept\n", 0o600)
+    assert stage.fedctl("chat", "hi there") == 0 and stage.fedctl("chat", "hi there") == 0
+    assert told.key == "fed_kept" and not stage.home.chat_key.exists()
 
 
 def typed(*lines: Any) -> Callable[[str], str]:

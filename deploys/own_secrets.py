@@ -1,0 +1,58 @@
+"""The operator's store of secrets, and those in it that are made once and handed to nodes.
+
+Nodes get them as encrypted systemd credentials; the operator keeps them in `Home.secrets`, each
+encrypted to the age identity (`trust.secret_store`). None is in a database or a log.
+"""
+
+import re
+import secrets
+
+from deploys.errors import DeployError
+from inventory.home import Home
+from trust.apikeys import Pepper, new_pepper_text
+from trust.secret_store import SecretStore
+
+PEPPER = "key-pepper"
+CHAT_KEY = "chat-key"
+PASSPHRASE = "repository-passphrase"  # noqa: S105 a name
+PASSPHRASE_BYTES = 48
+_PASSPHRASE_SHAPE = re.compile(r"[A-Za-z0-9_-]{64}")
+
+
+def store_of(home: Home) -> SecretStore:
+    """The operator's store; nothing is made or read by naming it."""
+    return SecretStore(home.secrets, home.identity, home.age_passphrase)
+
+
+def pepper_text(home: Home) -> str:
+    """The pepper under which API keys' secrets are hashed, made now if this federation has none.
+
+    Gateways get it; whoever issues keys reads it here. Losing it makes every issued key worthless.
+    Raises InvalidPepper, StoreError.
+    """
+    return store_of(home).get(PEPPER, lambda: new_pepper_text() + "\n", Pepper.parse)
+
+
+def passphrase_name(repository: int) -> str:
+    """What the store calls the passphrase of backup repository 1 or 2."""
+    return f"{PASSPHRASE}-{repository}"
+
+
+def passphrase_text(home: Home, repository: int) -> str:
+    """The passphrase of a backup repository, made now if there is none.
+
+    The repository's node gets it; data nodes get none: pgBackRest asks the repository over TLS.
+    Without it a repository is noise. Raises DeployError for a text of another shape, StoreError.
+    """
+    name = passphrase_name(repository)
+
+    def check(text: str) -> None:
+        if not _PASSPHRASE_SHAPE.fullmatch(text.strip()):
+            raise DeployError(
+                f"{name} is no passphrase of ours: put the right file back from a backup"
+            )
+
+    def make() -> str:
+        return secrets.token_urlsafe(PASSPHRASE_BYTES)
+
+    return store_of(home).get(name, make, check).strip()
