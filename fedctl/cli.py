@@ -27,6 +27,7 @@ COMMANDS = {
     "ledger": "ledger:ledger",
     "backup": "backup:backup",
     "certs": "certs:certs",
+    "secrets": "secrets:secrets",
     "lock": "lock:lock",
     "inventory": "inventory:inventory",
     "lab": "lab:lab",

@@ -141,8 +141,12 @@ class Authority:
         leaf = Leaf(common_name, server=False)
         return signing.key_pem(key), self._issue(key.public_key(), leaf, now, lifetime)
 
-    def ensure_client(self, common_name: str, now: datetime) -> tuple[Path, Path]:
+    def ensure_client(
+        self, common_name: str, now: datetime, *, renew: bool = False
+    ) -> tuple[Path, Path]:
         """Paths of `<common_name>.key` and `.pem` in the folder, issued or renewed when due.
+
+        `renew` replaces a pair that is not due too; its certificate stays valid until it ends.
 
         The pair is replaced key first; a crash in between leaves a certificate of another key,
         which the next call notices and replaces. Raises NamesRefused for what is no file name.
@@ -152,7 +156,7 @@ class Authority:
         key_path = self.folder / f"{common_name}.key"
         pem_path = self.folder / f"{common_name}.pem"
         with files.locked(self.folder / LOCK):
-            if self._client_due(key_path, pem_path, now):
+            if renew or self._client_due(key_path, pem_path, now):
                 key, cert = self.issue_client(common_name, now)
                 files.write(key_path, key, 0o600)
                 files.write(pem_path, cert, 0o644)

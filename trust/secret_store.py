@@ -92,6 +92,10 @@ class SecretStore:
             found = self._open(name, self.identity())
         return found.text
 
+    def opened(self, name: str) -> Secret:
+        """The sealed secret, whatever is beside it; raises FileNotFoundError, StoreError."""
+        return self._open(name, self.identity())
+
     def put(self, name: str, text: str) -> None:
         """Have `text` as the secret from now on, in place of any other."""
         with self._locked():

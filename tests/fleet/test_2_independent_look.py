@@ -190,6 +190,16 @@ def test_no_secret_can_be_read_or_seen(fleet: Fleet, first_up: dict[str, Any]) -
         assert int(as_nobody) == 0, node.name
 
 
+def test_the_audit_of_secrets_finds_nothing(fleet: Fleet) -> None:
+    audit = fleet.json("secrets", "audit")
+    assert audit["findings"] == []
+    assert set(audit["looked_at"]) == {"operator", *(node.name for node in fleet.federation.nodes)}
+    listed = {each["name"]: each["kept"] for each in fleet.json("secrets", "list")}
+    made = {name: kept for name, kept in listed.items() if name not in ("operator", "ssh")}
+    assert made.pop("identity").startswith("file ") and made.pop("chat-key") == "not made yet"
+    assert set(made.values()) == {"encrypted"}, made
+
+
 def test_certificates_are_short_lived_and_tls_is_1_3_only(
     fleet: Fleet, hosts: dict[str, Host]
 ) -> None:

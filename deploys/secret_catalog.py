@@ -1,0 +1,97 @@
+"""Every secret of a federation that the operator has: what it is, who uses it, how it is replaced.
+
+Names and words only; no value is read here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploys import log_key
+from deploys.authority import AUTHORITY_KEY, OPERATOR
+from deploys.own_secrets import CHAT_KEY, PEPPER, passphrase_name
+from inventory.home import Home
+from trust.authority import KEY
+
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A secret by name. `due_days`: after how long it should be replaced, for those that can be
+    with one command. `refusal` says, for the others, why not and what can be done.
+    """
+
+    name: str
+    kind: str
+    used_by: str
+    due_days: int | None = None
+    refusal: str = ""
+
+
+def _passphrase(number: int) -> Known:
+    return Known(
+        passphrase_name(number),
+        "passphrase of a backup repository",
+        f"pgBackRest on repository {number}'s node",
+        refusal="pgBackRest cannot encrypt what it has stored anew, so this passphrase lasts as "
+        "long as its repository. When it is known to others, keep the backups that you need "
+        "elsewhere and let a new repository begin: docs/how-to/secrets.md says how",
+    )
+
+
+STORED = (
+    Known(
+        AUTHORITY_KEY,
+        "ECDSA P-256 private key",
+        "fedctl, to sign certificates",
+        refusal="every node trusts this one authority, and none is given two to trust. A new one "
+        "cuts all of them off until each has a new certificate: docs/how-to/secrets.md says how",
+    ),
+    Known(
+        log_key.CREDENTIAL,
+        "Ed25519 signing key",
+        "the sequencers, to sign checkpoints",
+        refusal="witnesses and everybody who verifies know the ledger by this key: another key is "
+        "another log. When it is known to others, the witnesses are what refuses a false history",
+    ),
+    Known(
+        PEPPER,
+        "HMAC key of API keys' digests",
+        "the gateways; fedctl keys",
+        refusal="a gateway has one pepper at a time, so that every key issued under the old one "
+        "would stop at once. Somebody who has the pepper still needs the keys: rotate those "
+        "(fedctl keys rotate)",
+    ),
+    _passphrase(1),
+    _passphrase(2),
+    Known(CHAT_KEY, "API key", "fedctl chat", due_days=90),
+)
+FILES = (
+    Known(OPERATOR, "ECDSA P-256 client key", "fedctl, towards ledger, gateways and witnesses"),
+    Known(
+        "ssh",
+        "SSH private key",
+        "fedctl, to log in to the nodes",
+        refusal="nodes take one key at a time, and a run that loses its way in cannot give them "
+        "the next: make a new pair at another name, add it to authorized_keys on every node by "
+        "hand, then put it in this one's place and apply",
+    ),
+    Known(IDENTITY, "age identity (X25519)", "fedctl, to open the store", due_days=365),
+)
+KNOWN = {known.name: known for known in (*STORED, *FILES)}
+
+
+def plain_path(home: Home, name: str) -> Path:
+    """Where an earlier release kept a secret of the store in plain text."""
+    places = {AUTHORITY_KEY: home.authority / KEY, CHAT_KEY: home.chat_key}
+    return places.get(name, home.secrets / name)
+
+
+def file_path(home: Home, name: str) -> Path:
+    """Where a secret is that is a file of its own, outside the store."""
+    places = {
+        OPERATOR: home.authority / f"{OPERATOR}.key",
+        "ssh": home.ssh_key,
+        IDENTITY: home.identity,
+    }
+    return places[name]

@@ -1,0 +1,189 @@
+"""`fedctl secrets`: what is listed and found, that no value is shown, and what can be replaced."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploys.authority import authority_of, open_authority
+from deploys.log_key import log_key_text
+from deploys.own_secrets import CHAT_KEY, passphrase_text, pepper_text, store_of
+from deploys.secret_catalog import KNOWN
+from fedctl.exits import Exit
+from fedctl.remote import Done
+from fedctl.secret_audit import Finding, at_operator
+from inventory.load import load
+from inventory.model import Platform
+from ledger.note import SignerKey
+from tests.unit.fedctl.fakes import LAB, NOW, Stage
+from trust import files
+
+FEDERATION = load(LAB)
+LINUX = [node.name for node in FEDERATION.nodes if node.platform is Platform.DEBIAN]
+
+
+@pytest.fixture
+def kept(stage: Stage) -> Iterator[Stage]:
+    """An operator who has deployed: every secret that is made by itself is there."""
+    authority_of(FEDERATION, stage.home, NOW).ensure_client("operator", NOW)
+    for number in (1, 2):
+        passphrase_text(stage.home, number)
+    pepper_text(stage.home)
+    log_key_text(FEDERATION, stage.home)
+    stage.machines.answers["python3"] = Done(0, "[]", "")
+    yield stage
+
+
+def values(stage: Stage) -> list[str]:
+    store = store_of(stage.home)
+    lines = [store.opened(name).text.split("\n") for name in store.names()]
+    return [line.strip() for text in lines for line in text if len(line) > 16]
+
+
+def found(stage: Stage) -> list[Finding]:
+    return list(at_operator(stage.home, NOW))
+
+
+def test_the_list_tells_all_but_the_values(kept: Stage) -> None:
+    assert kept.fedctl("secrets", "list", "--json") == 0
+    entries = {each["name"]: each for each in json.loads(kept.out.getvalue())}
+    assert set(entries) == set(KNOWN)
+    assert entries["key-pepper"]["kept"] == "encrypted" and entries["key-pepper"]["made"]
+    assert entries[CHAT_KEY]["kept"] == "not made yet"
+    shown = kept.out.getvalue()
+    assert kept.fedctl("secrets", "list") == 0
+    assert not [value for value in values(kept) if value in shown + kept.out.getvalue()]
+
+
+def test_a_clean_operator_and_clean_nodes_pass(kept: Stage) -> None:
+    assert kept.fedctl("secrets", "audit") == 0, kept.out.getvalue()
+    asked = [name for name, argv in kept.machines.ran if argv[0] == "python3"]
+    assert sorted(asked) == sorted(LINUX)
+    assert kept.fedctl("secrets", "audit", "--json") == 0
+    assert json.loads(kept.out.getvalue())["looked_at"] == ["operator", *LINUX]
+
+
+def test_a_secret_of_an_older_home_is_found_and_listed_in_plain_text(kept: Stage) -> None:
+    files.write(kept.home.chat_key, b"fed_old\n", 0o600)
+    [finding] = found(kept)
+    assert finding.path == str(kept.home.chat_key) and "plain text" in finding.what
+    assert kept.fedctl("secrets", "list") == 0
+    assert "in plain text" in kept.out.getvalue() and kept.home.chat_key.exists()
+
+
+@pytest.mark.parametrize("name", ["key-pepper", "log-key", "authority-key"])
+def test_a_value_that_got_anywhere_is_found_without_being_shown(kept: Stage, name: str) -> None:
+    value = store_of(kept.home).opened(name).text.strip().splitlines()[-2:][0]
+    leak = kept.home.runs / "20260301T120000Z-abcdef" / "log.txt"
+    leak.parent.mkdir(parents=True)
+    # Across a chunk's edge, and inside a longer line.
+    leak.write_bytes(b"x" * ((1 << 20) - 20) + f"said: {value}!\n".encode())
+    assert {finding.path for finding in found(kept)} == {str(leak)}
+    assert f"the value of {name}" in {finding.what for finding in found(kept)}
+    assert kept.fedctl("secrets", "audit", "--here") == Exit.FAILED
+    assert value not in kept.out.getvalue() + kept.err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("-----BEGIN EC PRIVATE KEY-----\nabc\n", "private key"),
+        ("AGE-SECRET-KEY-1QQQ", "age identity"),
+        (f"key = fed_{'a' * 11}_{'B' * 49}\n", "API key"),
+    ],
+)
+def test_keys_that_nobody_keeps_here_are_found(kept: Stage, content: str, what: str) -> None:
+    (kept.home.root / "notes.txt").write_text(content)
+    assert [what in finding.what for finding in found(kept)] == [True]
+
+
+def test_the_patterns_know_our_own_keys() -> None:
+    from fedctl.secret_audit import PATTERNS
+    from ledger.note import Kind
+    from trust.apikeys import generate
+
+    for text in (
+        generate().reveal(),
+        SignerKey("a.example/log", Kind.ED25519, bytes(32)).text(),
+    ):
+        assert any(pattern.search(text.encode()) for pattern, _ in PATTERNS)
+
+
+def test_open_modes_are_found(kept: Stage) -> None:
+    sealed = store_of(kept.home).path("log-key")
+    kept.home.secrets.chmod(0o755)
+    kept.home.identity.chmod(0o600)
+    (kept.home.authority / "operator.key").chmod(0o640)
+    assert {finding.path for finding in found(kept)} == {
+        str(kept.home.secrets), str(kept.home.authority / "operator.key"),
+    }  # fmt: skip
+    sealed.chmod(0o644)
+    assert str(sealed) in {finding.path for finding in found(kept)}
+
+
+def test_an_identity_in_a_git_tree_or_a_lost_one_is_found(kept: Stage) -> None:
+    (kept.home.identity.parent / ".git").mkdir()
+    assert ["git working tree" in finding.what for finding in found(kept)] == [True]
+    (kept.home.identity.parent / ".git").rmdir()
+    kept.home.identity.unlink()
+    assert {Path(finding.path).suffix for finding in found(kept)} == {".age"}
+
+
+def test_overdue_secrets_are_found(kept: Stage) -> None:
+    store = store_of(kept.home)
+    store.put(CHAT_KEY, "fed_x")
+    later = store.opened(CHAT_KEY).made.replace(year=store.opened(CHAT_KEY).made.year + 2)
+    told = {finding.advice for finding in at_operator(kept.home, later)}
+    assert told == {f"fedctl secrets rotate {name}" for name in ("chat-key", "identity")}
+
+
+def test_what_a_node_finds_fails_the_audit_and_a_silent_node_is_no_pass(kept: Stage) -> None:
+    bad = Done(0, json.dumps([{"path": "/etc/federation/x", "what": "an age identity"}]), "")
+    kept.machines.answers[f"{LINUX[1]}:python3"] = bad
+    assert kept.fedctl("secrets", "audit") == Exit.FAILED
+    assert "/etc/federation/x" in kept.out.getvalue() and LINUX[1] in kept.out.getvalue()
+    kept.machines.answers.pop(f"{LINUX[1]}:python3")
+    kept.machines.down = {LINUX[0]}
+    assert kept.fedctl("secrets", "audit") == Exit.UNREACHABLE
+    kept.machines.down = set()
+    kept.machines.answers[f"{LINUX[0]}:python3"] = Done(1, "", "no systemd-creds\n")
+    assert kept.fedctl("secrets", "audit") == Exit.FAILED
+    assert "could not look" in kept.err.getvalue()
+
+
+def test_the_identity_is_rotated_and_the_ledger_hears_the_public_half(kept: Stage) -> None:
+    before, secret = values(kept), kept.home.identity.read_text()
+    assert kept.fedctl("secrets", "rotate", "identity") == 0
+    assert values(kept) == before and kept.home.identity.read_text() != secret
+    [event] = kept.ledger.events
+    assert event.kind == "fedctl.secrets.rotate"
+    assert event.data["recipient"] == store_of(kept.home).identity().recipient
+
+
+def test_the_clients_key_is_rotated(kept: Stage) -> None:
+    key = kept.home.authority / "operator.key"
+    before = key.read_bytes()
+    assert kept.fedctl("secrets", "rotate", "operator") == 0
+    assert key.read_bytes() != before
+    assert open_authority(kept.home).ensure_client("operator", NOW)[0] == key
+
+
+def test_chats_key_is_rotated_with_its_successor(kept: Stage) -> None:
+    assert kept.fedctl("secrets", "rotate", "chat-key") == Exit.FAILED
+    old, record = kept.ledger.issue("chat", "me", ("inference",), None, None)
+    store_of(kept.home).put(CHAT_KEY, old.reveal())
+    assert kept.fedctl("secrets", "rotate", "chat-key") == 0
+    new = store_of(kept.home).opened(CHAT_KEY).text
+    assert new != old.reveal() and kept.ledger.records[record.id].replaced_by in new
+    assert new not in kept.out.getvalue() + kept.err.getvalue()
+
+
+@pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.refusal])
+def test_what_cannot_be_replaced_says_why(kept: Stage, name: str) -> None:
+    assert kept.fedctl("secrets", "rotate", name) == Exit.FAILED
+    assert KNOWN[name].refusal[:40] in kept.err.getvalue()
+
+
+def test_an_unknown_name_is_a_usage_error(kept: Stage) -> None:
+    assert kept.fedctl("secrets", "rotate", "nothing") == Exit.USAGE
