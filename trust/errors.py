@@ -21,6 +21,7 @@ TrustError
 └── CustodyError            shares, wrapped keys and envelopes
     ├── ShareUnreadable     printed text that is no share; names the line
     ├── ShareRefused        two shares that do not open a key; names the pair
+    ├── HalfRefused         a holder gives no half for this key, or has one for another
     ├── BlobUnreadable      bytes that are no wrapped key or no envelope
     ├── WrappedKeyAltered   a wrapped key opens, but parts of it are not its own
     ├── EnvelopeRefused     an envelope of another key or place, or a changed one
@@ -121,6 +122,10 @@ class ShareRefused(CustodyError):
             "was wrapped for, or their wrap was changed"
         )
         self.pair, self.key = pair, key
+
+
+class HalfRefused(CustodyError):
+    """Nobody gives this half: it is for another data key, or its holder says no (and why)."""
 
 
 class BlobUnreadable(CustodyError):

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from tests.support.known_bytes import known_bytes
 from trust import shares
 from trust.datakeys import DataKey, KeyName, new_data_key
-from trust.errors import BlobUnreadable, CustodyError, ShareRefused, WrappedKeyAltered
+from trust.errors import (
+    BlobUnreadable,
+    CustodyError,
+    HalfRefused,
+    ShareRefused,
+    WrappedKeyAltered,
+)
 from trust.hidden import Hidden, draw
 from trust.primitives import encrypt
 from trust.shares import PAIRS, Holder, Pair, Share, Wrapped
@@ -129,9 +135,9 @@ def test_wraps_of_an_older_copy_cannot_be_mixed_in() -> None:
 def test_two_colluding_holders_cannot_give_the_third_another_key(pair: Pair) -> None:
     """They know their pair's key and can make a wrap of any data key; its binding betrays it."""
     evil, nonce = new_data_key(NAME, RANDOM), b"n" * 12
-    two = of(pair)
+    halves = tuple(share.half(NAME) for share in of(pair))
     forged = nonce + encrypt(
-        shares._pair_key(NAME, two), nonce, evil.secret.reveal(), shares._associated(NAME, two)
+        shares._pair_key(NAME, halves), nonce, evil.secret.reveal(), shares._associated(NAME, halves)
     )
     wraps = list(WRAPPED.wraps)
     wraps[PAIRS.index(pair)] = forged
@@ -219,6 +225,35 @@ def test_a_parser_of_anything_refuses_or_gives_the_same_bytes_back(blob: bytes) 
         shares.unwrap(read, THREE[:2])
 
 
+@every_pair
+def test_halves_do_for_their_key_what_shares_do(pair: Pair) -> None:
+    halves = [share.half(NAME) for share in THREE]
+    assert shares.unwrap(WRAPPED, [half for half in halves if half.holder in pair]) == KEY
+    assert shares.unwrap(WRAPPED, [of(pair)[0], of(pair)[1].half(NAME)]) == KEY
+    assert shares.verify(shares.wrap(KEY, halves, RANDOM), THREE) == KEY
+
+
+@every_pair
+@pytest.mark.parametrize("name", [KeyName("acme/memory", 4), KeyName("acme/other", 3)], ids=str)
+def test_a_half_opens_no_other_key_and_no_other_epoch(pair: Pair, name: KeyName) -> None:
+    """Whoever was given a half for one key has nothing towards another, relabelled or not."""
+    other = shares.wrap(new_data_key(name, RANDOM), THREE, RANDOM)
+    own, half = of(pair)[0], of(pair)[1].half(NAME)
+    with pytest.raises(HalfRefused, match=f"is for {NAME}, not for {name}"):
+        shares.unwrap(other, [own, half])
+    with pytest.raises(ShareRefused):
+        shares.unwrap(other, [own, dataclasses.replace(half, name=name)])
+
+
+def test_a_mark_tells_shares_apart_and_nothing_else() -> None:
+    marks = [share.mark() for share in (*THREE, *STRANGERS)]
+    assert len(set(marks)) == 6
+    assert THREE[0].mark() == Share(THREE[0].holder, Hidden(THREE[0].secret.reveal())).mark()
+    assert Share(Holder.GATEWAY, THREE[0].secret).mark() != THREE[0].mark()
+    for share in THREE:
+        assert share.mark() not in share.secret.reveal()
+
+
 def test_nothing_secret_can_be_printed_logged_or_pickled(caplog: pytest.LogCaptureFixture) -> None:
     secrets = [KEY.secret, *(share.secret for share in THREE)]
     with caplog.at_level(logging.INFO):
@@ -275,12 +310,12 @@ def test_an_epoch_out_of_range_is_misuse(epoch: int) -> None:
 
 # Computed by a separate script from hmac, hashlib and AESGCM, not by this package.
 STORED = (
-    "46574b310b61636d652f6d656d6f7279000000070000000000000000000000006e158f9710b32baf8a67c216e1"
-    "0ae5cde87b950fe551c8ddf41d2e520a06f49e3eff4565e88398a926214d4a04f85b1b01010101010101010101"
-    "0101c90acf617cd709e7ed7a5a28282615a2c297c6ed52294e5f9141a6b5888ba221d5729d82d33ead38892092"
-    "04c1f2a590020202020202020202020202d148cc8c556bffa363d6f5a09c9203cd6cb8aa6e62d83f0fd5a31e5c"
-    "c57e125dd8ebbd02a570a6d1cb0fc30bc1b21303a9743ec3e5f7fbc6252ecf8719da97c42036618c4774d70e07"
-    "efa3a72b6c80d2"
+    "46574b310b61636d652f6d656d6f72790000000700000000000000000000000044722b5f4ff43705edd3bab959"
+    "9572a72f5eb232e024a52291bae5fdf58da6af648718a3c1478420c703624a0240421e01010101010101010101"
+    "010170be7df828268de331c8362303d10f32a2e8eacac4abb7c85652157eed4fc76e30e42cca1d3a956068bb53"
+    "ce63900fc30202020202020202020202021468f5235c3ad2b1c609b9c25db695b6aafa91cabf9d047d8314b14a"
+    "d1d678897171ec9cc92928d7643046f62eee3fefc488a00c7bf780c35de867443feb4245a2833d91313bc72cc0"
+    "1cb314ad842c0f"
 )
 
 
