@@ -26,13 +26,15 @@ def hba(
     local: Mapping[str, str],
     members: Sequence[IPv4Address] = (),
     keepers: Sequence[IPv4Address] = (),
+    guardians: Sequence[IPv4Address] = (),
 ) -> str:
     """`pg_hba.conf`: first match wins, and the last lines refuse everybody.
 
     `local` maps operating system users to the role each may take over the local socket; `postgres`
     is always itself there, and may replicate. `members` are the data nodes: each may sequence
     events and settle keys.
-    `keepers` have a repository, and tell the log of backups and restore tests.
+    `keepers` have a repository, and tell the log of backups and restore tests. `guardians` tell it
+    of every half of a data key they give out.
     """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append(_line("local", "all", "postgres", "", "peer map=machine"))
@@ -46,6 +48,7 @@ def hba(
         ("fed_gateway", gateways),
         ("fed_operator", operators),
         ("fed_backup", keepers),
+        ("fed_guardian", guardians),
     ):
         lines += [
             _line("hostssl", DATABASE, role, f"{address}/32", "cert map=federation")
@@ -68,8 +71,9 @@ def ident(
     local: Mapping[str, str],
     members: Sequence[str] = (),
     keepers: Sequence[str] = (),
+    guardians: Sequence[str] = (),
 ) -> str:
-    """`pg_ident.conf`: gateways, members and keepers are node names, as certificates say them."""
+    """`pg_ident.conf`: all but `local` are node names, as certificates say them."""
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append("# map, operating system user or certificate's common name, database role")
     lines.append("machine postgres postgres")
@@ -78,6 +82,7 @@ def ident(
     lines += [f"federation {name} fed_gateway" for name in gateways]
     lines += [f"federation {name} {role}" for role, _ in MEMBER_ROLES for name in members]
     lines += [f"federation {name} fed_backup" for name in keepers]
+    lines += [f"federation {name} fed_guardian" for name in guardians]
     lines.append(f"federation {OPERATOR} fed_operator")
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@
 --   fed_sequencer numbers events and signs the log's head; client certificate of a data node
 --   fed_backup    tells the log of backups and restore tests; certificate of a repository's node
 --   fed_keys      makes of keys' use what tier they have; client certificate of a data node
+--   fed_guardian  tells the log of every half it gives out; certificate of the operator's node
 --   fed_metrics   reads statistics; local socket only (peer)
 --   fed_replication  streams the WAL to the other data nodes; client certificate of a data node
 --   fed_rewind       reads files for pg_rewind, and nothing else; client certificate of a data node
@@ -18,7 +19,7 @@ SET synchronous_commit = local;
 SELECT format('CREATE ROLE %I LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER NOREPLICATION', wanted)
 FROM unnest(ARRAY[
     'fedledger', 'fed_gateway', 'fed_operator', 'fed_sequencer', 'fed_rewind', 'fed_backup',
-    'fed_keys'
+    'fed_keys', 'fed_guardian'
 ]) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted)
 \gexec
@@ -62,6 +63,8 @@ FROM (VALUES
     ('fed_backup', 'idle_in_transaction_session_timeout = ''10s'''),
     ('fed_keys', 'statement_timeout = ''30s'''),
     ('fed_keys', 'idle_in_transaction_session_timeout = ''10s'''),
+    ('fed_guardian', 'statement_timeout = ''5s'''),
+    ('fed_guardian', 'idle_in_transaction_session_timeout = ''10s'''),
     ('fed_metrics', 'statement_timeout = ''5s''')
 ) AS wanted (role, setting)
 WHERE NOT EXISTS (
@@ -88,7 +91,8 @@ WHERE has_database_privilege('public', 'federation', 'CONNECT')
 
 SELECT format('GRANT CONNECT ON DATABASE federation TO %I', wanted)
 FROM unnest(ARRAY[
-    'fed_gateway', 'fed_operator', 'fed_metrics', 'fed_sequencer', 'fed_backup', 'fed_keys'
+    'fed_gateway', 'fed_operator', 'fed_metrics', 'fed_sequencer', 'fed_backup', 'fed_keys',
+    'fed_guardian'
 ]) AS wanted
 WHERE NOT has_database_privilege(wanted, 'federation', 'CONNECT')
 \gexec

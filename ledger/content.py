@@ -114,18 +114,25 @@ async def store(connection: Connection, keys: Keys, content_id: UUID, content: b
 
 async def prepare(connection: Connection, keys: Keys, content_id: UUID, content: bytes) -> Item:
     """Reserve one of the key's envelopes and seal; nothing is stored yet."""
-    name = keys.current.name
+    before = await reserve(connection, keys.current.name, 1)
+    return sealed(content_id, content, keys.current, sealed_before=before)
+
+
+async def reserve(connection: Connection, name: KeyName, wanted: int) -> int:
+    """Count `wanted` envelopes of a data key before they are sealed; how many there were before."""
+    values = {"key": name.id, "epoch": name.epoch, "wanted": wanted}
     with translated(writing=True):
-        cursor = await connection.execute(
-            QUERIES["content_reserve"], {"key": name.id, "epoch": name.epoch, "wanted": 1}
-        )
-        row = await cursor.fetchone()
+        row = await (await connection.execute(QUERIES["content_reserve"], values)).fetchone()
     assert row is not None  # noqa: S101 - a function call is one row
-    return sealed(content_id, content, keys.current, sealed_before=row["before"])
+    return int(row["before"])
 
 
 async def keep(connection: Connection, item: Item) -> bool:
-    """Store the item; False when this very one was there. Raises Conflict, OutcomeUnknown."""
+    """Store the item; False when this very one was there.
+
+    Raises Superseded when its key has a newer epoch (open the keys and seal anew), Conflict,
+    OutcomeUnknown.
+    """
     values = {
         "id": item.id,
         "commitment": item.commitment,

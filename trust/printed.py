@@ -44,6 +44,30 @@ def printed(share: Share) -> str:
     return "\n".join(lines)
 
 
+def card(share: Share, federation: str, tenant: str, made: str) -> str:
+    """The whole card, for paper: whose share it is, its four lines, and how to read them aloud.
+
+    `tenant` is whose client's it is, '' for the gateways' and the guardian's; `made` is the date.
+    """
+    whose = (
+        f"{share.holder} of the tenant {tenant}" if tenant else f"{share.holder}, for all tenants"
+    )
+    return (
+        f"Federation {federation}: the share of the {whose}\n"
+        f"made {made}, mark {share.mark().hex()}\n\n"
+        f"{printed(share)}\n\n"
+        "There is no letter I, L, O or U: 0 is zero, 1 is one. Each line ends with its checksum:\n"
+        "read one aloud, have it read back, type it; a mistake is found and its line named.\n"
+        "This card is the share. Any two of the three open everything: keep them apart.\n"
+    )
+
+
+def read_card(text: str) -> Share:
+    """The share on a card, or bare lines of one. Raises ShareUnreadable as `parse` does."""
+    lines = [line for line in text.splitlines() if _NUMBER.match(line)]
+    return parse("\n".join(lines) if lines else text)
+
+
 def parse(text: str) -> Share:
     """The share that `text` spells, in any case, spacing or hyphens, numbered or not.
 

@@ -48,6 +48,7 @@ ROLES = {
     "sequencer": "fed_sequencer",
     "sequencer2": "fed_sequencer",
     "keeper": "fed_backup",
+    "guardian": "fed_guardian",
 }
 TEMPLATE = "migrated"
 START_SECONDS = 30
@@ -154,7 +155,8 @@ class Server:
         self.psql(
             "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
             "GRANT CONNECT ON DATABASE federation"
-            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_keys, fed_metrics"
+            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_keys, fed_guardian,"
+            " fed_metrics"
         )
 
     def empty_database(self) -> None:
@@ -240,11 +242,17 @@ def make(root: Path, more: str = "") -> Server:
     me = pwd.getpwuid(os.geteuid()).pw_name
     local = {"fedledger": "fedledger", "fedmetrics": "fed_metrics"}
     named = {role: [name for name, its in ROLES.items() if its == role] for role in ROLES.values()}
-    ident = access.ident(named["fed_gateway"], local, named["fed_sequencer"], named["fed_backup"])
+    ident = access.ident(
+        named["fed_gateway"],
+        local,
+        named["fed_sequencer"],
+        named["fed_backup"],
+        named["fed_guardian"],
+    )
     mine = "".join(f"machine {me} {role}\n" for role in ("postgres", "fedledger", "fed_metrics"))
     _put(
         root / "pg_hba.conf",
-        access.hba([LOOPBACK], [LOOPBACK], local, [LOOPBACK], [LOOPBACK]).encode(),
+        access.hba([LOOPBACK], [LOOPBACK], local, *[[LOOPBACK]] * 3).encode(),
         0o644,
     )
     _put(root / "pg_ident.conf", (ident + mine).encode(), 0o644)

@@ -169,11 +169,7 @@ async def test_a_run_killed_in_the_middle_leaves_whole_migrations(
     (files / f"{number}_slow.down.sql").write_text("DROP TABLE ledger.slow;")
     arguments = ["-m", "ledger", "up", "--dsn", empty.dsn(), "--migrations", str(files)]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
-    for _ in range(200):
-        running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        if empty.psql(running) == "1":
-            break
-        await asyncio.sleep(0.05)
+    await asleep(empty)
     process.kill()
     await process.wait()
     empty.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fedledger'")
@@ -182,12 +178,22 @@ async def test_a_run_killed_in_the_middle_leaves_whole_migrations(
     assert await migrate(empty.dsn(), "up") == ()
 
 
+async def asleep(server: Server) -> None:
+    """Wait until the slow migration is under way."""
+    running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    for _ in range(600):
+        if server.psql(running) == "1":
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the slow migration never began")
+
+
 async def test_a_server_that_dies_in_the_middle_is_no_success(empty: Server, files: Path) -> None:
     number = f"{LATEST + 1:04}"
     (files / f"{number}_slow.up.sql").write_text("SELECT pg_sleep(60);")
     (files / f"{number}_slow.down.sql").write_text("SELECT 1;")
     run = asyncio.create_task(migrate(empty.dsn(), "up", folder=files))
-    await asyncio.sleep(0.7)
+    await asleep(empty)
     empty.stop()
     try:
         with pytest.raises(LedgerError):

@@ -226,7 +226,40 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         """SELECT ledger.append_events(ARRAY['{"id":"01890a5d-ac96-774b-bcce-b302099a8057","""
         """"time":"2026-01-01T00:00:00Z","node":"n","actor":"a","kind":"k","subject":"s","""
         """"data":{}}'::bytea])""",
-        {"gateway", "operator", "sequencer", "keys", "owner"},
+        {"gateway", "operator", "sequencer", "keys", "guardian", "owner"},
+    ),
+    "read wrapped keys": (
+        "SELECT key_id, epoch, wrapped FROM ledger.custody_epochs",
+        {"gateway", "operator", "owner"},
+    ),
+    "read whose shares there are": (
+        "SELECT mark FROM ledger.custody_shares",
+        {"operator", "owner"},
+    ),
+    "exchange a wrapped key": ("UPDATE ledger.custody_epochs SET wrapped = 'x'", {"owner"}),
+    "seal under an older epoch again": (
+        "UPDATE ledger.custody_keys SET current_epoch = 1",
+        {"owner"},
+    ),
+    "drop a wrapped key": ("DELETE FROM ledger.custody_epochs", {"owner"}),
+    "truncate wrapped keys": ("TRUNCATE ledger.custody_epochs", set()),
+    "change who has which share": ("UPDATE ledger.custody_shares SET mark = mark", set()),
+    "keep a rotation": (
+        "SELECT ledger.custody_save('default/a', 1, 2, 'prepare', 0, 'x')",
+        set(),
+    ),
+    "change custody without an event of it": (
+        "SELECT ledger.custody_make('default', 'a', 'x', 'x',"
+        ' \'{"kind":"k","subject":"default/a"}\'::bytea)',
+        set(),
+    ),
+    "reseal content": (
+        "SELECT ledger.reseal_content(gen_random_uuid(), 'default/a', 'x', 2, 'x')",
+        set(),
+    ),
+    "read what the guardian gave out": (
+        "SELECT ledger.custody_releases(now())",
+        {"guardian", "owner"},
     ),
     "ship requests": ("SELECT ledger.ship_requests(ARRAY[]::bytea[])", {"gateway", "owner"}),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
@@ -291,7 +324,7 @@ async def filled(
 def connection_for(server: Server, role: str) -> str:
     if role == "keys":
         return server.settings("sequencer", user="fed_keys").conninfo()
-    if role in ("gateway", "operator", "sequencer"):
+    if role in ("gateway", "operator", "sequencer", "guardian"):
         return server.settings(role).conninfo()
     return server.dsn({"owner": "fedledger", "metrics": "fed_metrics"}[role])
 
@@ -304,7 +337,9 @@ HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
     UNION ALL SELECT to_jsonb(s) FROM ledger.log_state s) AS all_rows (x)"""
 
 
-@pytest.mark.parametrize("role", ["gateway", "operator", "sequencer", "keys", "metrics", "owner"])
+@pytest.mark.parametrize(
+    "role", ["gateway", "operator", "sequencer", "keys", "guardian", "metrics", "owner"]
+)
 async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None:
     surprises = []
     history = filled.psql(HISTORY, "federation")
@@ -412,6 +447,16 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "requests_credit_keys",
         "mend_traces",
         "rotate_key",
+        "custody_make",
+        "custody_share",
+        "custody_store",
+        "custody_set_current",
+        "custody_replace",
+        "custody_drop",
+        "custody_save",
+        "custody_forget",
+        "custody_releases",
+        "reseal_content",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

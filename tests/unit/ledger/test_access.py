@@ -48,6 +48,18 @@ def test_data_nodes_may_replicate_rewind_sequence_and_settle_keys_and_nothing_el
     assert {line[2] for line in named} == roles
 
 
+def test_the_guardian_may_be_itself_and_nothing_else() -> None:
+    guardians = [IPv4Address("10.1.1.6")]
+    without = lines(access.hba(GATEWAYS, OPERATORS, LOCAL))
+    assert [
+        line
+        for line in lines(access.hba(GATEWAYS, OPERATORS, LOCAL, guardians=guardians))
+        if line not in without
+    ] == [["hostssl", "federation", "fed_guardian", "10.1.1.6/32", "cert", "map=federation"]]
+    named = [line for line in lines(access.ident([], {}, guardians=["tnode"])) if "tnode" in line]
+    assert named == [["federation", "tnode", "fed_guardian"]]
+
+
 def test_nothing_is_trusted_and_no_password_is_asked() -> None:
     text = access.hba(GATEWAYS, OPERATORS, LOCAL)
     for method in ("trust", "password", "md5", "scram", "ident "):

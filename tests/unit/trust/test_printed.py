@@ -10,7 +10,7 @@ from tests.support.known_bytes import known_bytes
 from trust import printed
 from trust.errors import ShareUnreadable
 from trust.hidden import Hidden
-from trust.shares import HOLDERS, Share
+from trust.shares import HOLDERS, Holder, Share, new_shares
 
 shares = st.builds(Share, st.sampled_from(HOLDERS), st.binary(min_size=32, max_size=32).map(Hidden))
 SHARE = Share(HOLDERS[1], Hidden(known_bytes(1)(32)))
@@ -168,3 +168,23 @@ def test_the_checksum_is_crc_15_can() -> None:
     """The catalogue's check value of CRC-15/CAN for the text "123456789"."""
     number = int.from_bytes(b"123456789", "big")
     assert printed._checksum(0, number >> 65, number & (1 << 65) - 1) == 0x059E
+
+
+def test_a_card_says_whose_it_is_and_is_read_back() -> None:
+    for share in new_shares(known_bytes(11)):
+        tenant = "acme" if share.holder is Holder.CLIENT else ""
+        text = printed.card(share, "lab", tenant, "2026-11-21")
+        assert printed.read_card(text) == share
+        assert printed.read_card(printed.printed(share)) == share
+        assert share.mark().hex() in text and str(share.holder) in text
+        assert ("acme" in text) == bool(tenant)
+        # Typed without the numbers, as somebody reads it out.
+        bare = "\n".join(line[3:] for line in printed.printed(share).splitlines())
+        assert printed.read_card(bare) == share
+
+
+def test_a_card_that_was_cut_names_the_line() -> None:
+    text = printed.card(SHARE, "lab", "", "2026-11-21")
+    cut = "\n".join(line for line in text.splitlines() if not line.startswith("3:"))
+    with pytest.raises(ShareUnreadable, match="line 3"):
+        printed.read_card(cut)

@@ -137,7 +137,10 @@ def test_two_colluding_holders_cannot_give_the_third_another_key(pair: Pair) -> 
     evil, nonce = new_data_key(NAME, RANDOM), b"n" * 12
     halves = tuple(share.half(NAME) for share in of(pair))
     forged = nonce + encrypt(
-        shares._pair_key(NAME, halves), nonce, evil.secret.reveal(), shares._associated(NAME, halves)
+        shares._pair_key(NAME, halves),
+        nonce,
+        evil.secret.reveal(),
+        shares._associated(NAME, halves),
     )
     wraps = list(WRAPPED.wraps)
     wraps[PAIRS.index(pair)] = forged
