@@ -24,6 +24,7 @@ COMMANDS = {
     "tenants": "tenants:tenants",
     "usage": "usage:usage",
     "upstream": "upstream:upstream",
+    "custody": "custody:custody",
     "ledger": "ledger:ledger",
     "backup": "backup:backup",
     "certs": "certs:certs",

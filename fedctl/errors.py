@@ -16,6 +16,8 @@ FedctlError
 ├── NotHealthy            a service did not become healthy in time
 ├── ChatFailed            a gateway gave no answer, or not all of it
 │   └── NoGateway         none of them could be reached
+├── WrongCard             a custody card that cannot be read, or is not the one that is needed
+├── GuardianAway          the guardian did not answer, or not as a guardian does
 ├── NoSuchRun             there is no run of that name
 └── MissingPart           a file or program this machine should have is not there
 """
@@ -134,6 +136,14 @@ class ChatFailed(FedctlError):
 
 class NoGateway(ChatFailed):
     """None of the gateways could be reached."""
+
+
+class WrongCard(FedctlError):
+    """A card that cannot be read, or that is not the one that is needed."""
+
+
+class GuardianAway(FedctlError):
+    """The guardian did not answer, or not as a guardian does."""
 
 
 class NoSuchRun(FedctlError):

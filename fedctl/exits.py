@@ -84,6 +84,7 @@ _CLASSES: dict[type[BaseException], Exit] = {
     errors.NoSuchEvent: Exit.USAGE,
     errors.NoGateway: Exit.UNREACHABLE,
     errors.TooFewWitnesses: Exit.UNREACHABLE,
+    errors.GuardianAway: Exit.UNREACHABLE,
     inventory_errors.InventoryError: Exit.USAGE,
     deploys_errors.DeployError: Exit.FAILED,
     deploys_errors.Interrupted: Exit.INTERRUPTED,

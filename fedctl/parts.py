@@ -14,8 +14,10 @@ from inventory.progress import Progress
 
 if TYPE_CHECKING:
     from deploys.protocol import Event, Summary
+    from fedctl.app import App
     from fedctl.chat_client import Place
     from fedctl.chat_session import Asks
+    from fedctl.custody_access import CustodyAccess
     from fedctl.deploy import Order, Stopper
     from fedctl.engines import View as GatewayView
     from fedctl.log_access import LogAccess
@@ -154,6 +156,12 @@ def _reach_log(federation: Federation, home: Home, now: Callable[[], datetime]) 
     return reach(federation, home, now)
 
 
+def _reach_custody(app: "App") -> "CustodyAccess":
+    from fedctl.custody_access import reach
+
+    return reach(app)
+
+
 def _build(federation: Federation, home: Home, progress: Progress) -> None:
     """Everything nodes are given: our release and, for inference nodes, the engine."""
     from fedctl.builds import build_all
@@ -195,6 +203,7 @@ class Parts:
     reach_replication: ReachReplication = _reach_replication
     reach_gateways: ReachGateways = _reach_gateways
     reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
+    reach_custody: "Callable[[App], CustodyAccess]" = _reach_custody
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)
     complete: Callable[..., dict[str, Any]] = _complete

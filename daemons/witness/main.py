@@ -10,14 +10,13 @@ answer.
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from daemons.serving import serve_until, until_asked
 from daemons.witness.acceptance import Order, accept
 from daemons.witness.decide import EVIDENCE, Kind, Verdict, judge
 from daemons.witness.metrics import WitnessMetrics
@@ -193,29 +192,17 @@ async def _serve(
         resolve(settings.key_path, environment),
         resolve(settings.ca_path, environment),
     )
-    runner = web.AppRunner(application(witness), access_log=None)
-    await runner.setup()
-    notifier = Notifier(environment)
-    watchdog = asyncio.create_task(notifier.keep_watchdog())
-    try:
-        for address in settings.addresses:
-            site = web.TCPSite(runner, str(address), settings.port, ssl_context=context)
-            await site.start()
-        LOG.info("serving on %s", ", ".join(str(address) for address in runner.addresses))
-        notifier.ready(f"watching {logs[0].name}, {witness.memory.size} events seen")
-        await stop.wait()
-        notifier.stopping("finishing the last request")
-    finally:
-        watchdog.cancel()
-        with suppress(asyncio.CancelledError):
-            await watchdog
-        await runner.cleanup()
+    await serve_until(
+        stop,
+        application(witness),
+        settings.addresses,
+        settings.port,
+        context,
+        Notifier(environment),
+        f"watching {logs[0].name}, {witness.memory.size} events seen",
+    )
 
 
 async def run(settings: WitnessSettings) -> None:
     """Serve until systemd (or a person) asks to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await until_asked(lambda stop: serve(settings, stop))

@@ -118,6 +118,24 @@ class RunningWitness:
         return self.ask("POST", PATH, request.encode())
 
 
+def issue_node(server: Server, folder: Path, *names: str) -> None:
+    """A node's key and certificate in `folder`: its common name is the first of `names`."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = csr.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    now = datetime.now(UTC)
+    (folder / "tls.key").touch(0o600)
+    (folder / "tls.key").write_bytes(key_pem(private))
+    (folder / "tls.pem").write_bytes(server.authority.sign(request, names, (LOOPBACK,), now))
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def make_witness(
     server: Server, folder: Path, name: str, logs: Sequence[VerifierKey]
 ) -> RunningWitness:
@@ -128,17 +146,8 @@ def make_witness(
         f"{name}.fed.example/witness", Kind.COSIGNATURE_ED25519, secrets.token_bytes(32)
     )
     (folder / "witness-key").write_text(key.text())
-    private = ec.generate_private_key(ec.SECP256R1())
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    request = csr.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    now = datetime.now(UTC)
-    (folder / "tls.key").write_bytes(key_pem(private))
-    (folder / "tls.pem").write_bytes(
-        server.authority.sign(request, ("localhost",), (LOOPBACK,), now)
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    issue_node(server, folder, "localhost")
+    port = free_port()
     vkeys = ", ".join(json.dumps(key.text()) for key in logs)
     settings = {
         "node": name,

@@ -13,6 +13,7 @@ from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
 from fedctl import lock_shell
 from fedctl.app import App
 from fedctl.chat_client import Client
+from fedctl.custody_access import CustodyAccess
 from fedctl.deploy import Order, Stopper
 from fedctl.engines import View
 from fedctl.log_access import LogAccess
@@ -298,6 +299,7 @@ class Stage:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     lab: FakeLab = field(default_factory=FakeLab)
     access: LogAccess | None = None
+    custody: CustodyAccess | None = None
     replication: ReplicationAccess | None = None
     gateways: MemoryGateways = field(default_factory=MemoryGateways)
     chat: Callable[..., Any] = Client
@@ -320,6 +322,7 @@ class Stage:
             run_deploy=self.deploys.run,
             open_ledger=self.ledger.open,
             reach_log=self.reach_log,
+            reach_custody=self.reach_custody,
             reach_replication=self.reach_replication,
             reach_gateways=self.gateways.open,
             build=lambda *_: None,
@@ -338,6 +341,12 @@ class Stage:
         if self.access is None:
             raise Unavailable("cannot connect to the ledger: there is none in this test")
         return self.access
+
+    def reach_custody(self, *_: Any) -> CustodyAccess:
+        """The ledger with keys in custody, if the test has one."""
+        if self.custody is None:
+            raise Unavailable("cannot connect to the ledger: there is none in this test")
+        return self.custody
 
     def reach_replication(self, *_: Any) -> ReplicationAccess:
         """The data nodes' Patroni, if the test has them."""

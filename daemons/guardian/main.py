@@ -1,0 +1,146 @@
+"""Serve the guardian: mutual TLS 1.3, who asks is whom their certificate names.
+
+POST /release   {"key": "TENANT/CLASS", "epoch": N, "purpose": "..."} -> {"half": HEX, ...}
+GET  /metrics   Prometheus
+"""
+
+import asyncio
+import json
+import os
+from contextlib import suppress
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from daemons.guardian.decide import Ask, Kind
+from daemons.guardian.settings import GuardianSettings
+from daemons.guardian.shell import Guardian, load_share
+from daemons.serving import serve_until, until_asked
+from inventory.config import resolve
+from inventory.notify import Notifier
+from ledger.connect import Settings
+from trust.datakeys import KeyName
+from trust.tls import server_context
+
+DATABASE_ROLE = "fed_guardian"
+PATH = "/release"
+MAX_BYTES = 4096
+MAX_PURPOSE = 100
+FIELDS = frozenset({"key", "epoch", "purpose"})
+
+
+def ask_of(body: bytes, caller: str) -> Ask:
+    """The request in these bytes; ValueError says what is wrong with it."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the body is not JSON") from error
+    if not isinstance(found, dict) or set(found) != FIELDS:
+        raise ValueError(f"not an object of exactly {', '.join(sorted(FIELDS))}")
+    key, epoch, purpose = found["key"], found["epoch"], found["purpose"]
+    if not isinstance(key, str) or type(epoch) is not int or not isinstance(purpose, str):
+        raise ValueError("key and purpose are text, epoch is a whole number")
+    if not 1 <= len(purpose) <= MAX_PURPOSE or not purpose.isprintable() or not purpose.isascii():
+        raise ValueError(f"purpose is 1 to {MAX_PURPOSE} printable ASCII characters")
+    tenant, slash, object_class = key.partition("/")
+    if not (tenant and slash and object_class) or "/" in object_class:
+        raise ValueError("key is TENANT/CLASS")
+    return Ask(caller, KeyName(key, epoch), purpose)
+
+
+def caller_of(request: web.Request) -> str:
+    """The common name of the caller's certificate, or nothing. TLS has checked the rest."""
+    certificate = request.get_extra_info("peercert") or {}
+    names = [value for part in certificate.get("subject", ()) for field, value in part
+             if field == "commonName"]  # fmt: skip
+    return names[0] if len(names) == 1 else ""
+
+
+def application(guardian: Guardian) -> web.Application:
+    """The HTTP application."""
+
+    async def release(request: web.Request) -> web.Response:
+        caller = caller_of(request)
+        try:
+            ask = ask_of(await request.read(), caller)
+        except ValueError as error:
+            guardian.metrics.judged(Kind.MALFORMED)
+            return _answer(400, {"error": str(error)})
+        verdict, half = await guardian.release(ask)
+        if half is None:
+            again = verdict.retry_seconds
+            headers = {"Retry-After": str(again)} if again is not None else {}
+            return _answer(verdict.status, {"error": verdict.reason}, headers)
+        named = {"key": ask.name.id, "epoch": ask.name.epoch, "holder": half.holder.value}
+        return _answer(verdict.status, {**named, "half": half.secret.reveal().hex()})
+
+    async def metrics(request: web.Request) -> web.Response:
+        del request
+        return web.Response(
+            body=guardian.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    app = web.Application(client_max_size=MAX_BYTES)
+    app.router.add_post(PATH, release)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+def _answer(
+    status: int, value: dict[str, object], headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.json_response(
+        value, status=status, headers={"Cache-Control": "no-store", **(headers or {})}
+    )
+
+
+def ledger_settings(settings: GuardianSettings, environment: dict[str, str]) -> Settings:
+    """How it reaches the ledger: with the node's certificate, as the guardian."""
+    return Settings(
+        hosts=settings.hosts,
+        addresses=settings.ledger_addresses,
+        port=settings.ledger_port,
+        user=DATABASE_ROLE,
+        sslcert=resolve(settings.certificate_path, environment),
+        sslkey=resolve(settings.key_path, environment),
+        sslrootcert=resolve(settings.ca_path, environment),
+        application_name=f"guardian@{settings.node}",
+        statement_timeout_seconds=settings.ledger_seconds,
+    )
+
+
+async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises CustodyError, ValueError or OSError when it cannot."""
+    environment = dict(os.environ)
+    guardian = Guardian(
+        settings.node,
+        load_share(resolve(settings.share_path, environment)),
+        settings.policy,
+        ledger_settings(settings, environment),
+        ledger_seconds=settings.ledger_seconds,
+    )
+    context = server_context(
+        resolve(settings.certificate_path, environment),
+        resolve(settings.key_path, environment),
+        resolve(settings.ca_path, environment),
+    )
+    recalling = asyncio.create_task(guardian.recall())
+    try:
+        await serve_until(
+            stop,
+            application(guardian),
+            settings.addresses,
+            settings.port,
+            context,
+            Notifier(environment),
+            f"guarding, {len(settings.rules)} rules",
+        )
+    finally:
+        recalling.cancel()
+        with suppress(asyncio.CancelledError):
+            await recalling
+
+
+async def run(settings: GuardianSettings) -> None:
+    """Serve until systemd (or a person) asks to stop."""
+    await until_asked(lambda stop: serve(settings, stop))

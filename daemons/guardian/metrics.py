@@ -1,0 +1,43 @@
+"""What the guardian tells Prometheus. No label names a tenant or a key."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from daemons.guardian.decide import Kind
+
+
+class GuardianMetrics:
+    """Its own registry, so that two guardians in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "guardian_requests", "Requests, by result.", ("result",), registry=self.registry
+        )
+        for kind in Kind:
+            self._requests.labels(kind.value)
+        self._last = Gauge(
+            "guardian_last_release_seconds",
+            "When it last gave out a half, in Unix time.",
+            registry=self.registry,
+        )
+        self._ready = Gauge(
+            "guardian_ready",
+            "1 when it knows from the ledger what it gave out in the last hour.",
+            registry=self.registry,
+        )
+
+    def judged(self, kind: Kind) -> None:
+        """Count one request."""
+        self._requests.labels(kind.value).inc()
+
+    def released(self, seconds: float) -> None:
+        """Show when the last release was."""
+        self._last.set(seconds)
+
+    def ready(self) -> None:
+        """Show that it knows its past."""
+        self._ready.set(1)
+
+    def text(self) -> bytes:
+        """Prometheus's text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,341 @@
+"""`custody ...`: data keys that any two of client, gateway and guardian open, and none alone."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedctl import custody_cards, custody_work
+from fedctl.app import App, FedGroup, pass_app
+from fedctl.custody_access import CustodyAccess
+from fedctl.custody_cards import Cards
+from fedctl.custody_work import Overview
+from fedctl.errors import ChecksFailed, WrongCard
+from fedctl.render import age, seconds
+from fedctl.work import working
+from ledger.custody import CONTENT, DRILL
+from ledger.keys import DEFAULT_TENANT
+from trust.rotation import Decision, Kind
+from trust.shares import Holder, Keeper, Share
+
+CARD = click.Path(exists=True, dir_okay=False, path_type=Path)
+share_option = click.option(
+    "--share", "cards_given", multiple=True, type=CARD, metavar="FILE",
+    help="A card with a share. Once for each.",
+)  # fmt: skip
+ask_option = click.option(
+    "--ask", "asked", multiple=True, type=click.Choice([holder.value for holder in Holder]),
+    help="Type this holder's share in, line by line.",
+)  # fmt: skip
+guardian_option = click.option(
+    "--guardian", metavar="ADDRESS[:PORT]", help="Ask the guardian there, instead of its card."
+)
+cards_option = click.option(
+    "--cards", "folder", required=True, type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for new cards: memory or a stick that you take away, not this disk.",
+)  # fmt: skip
+tenant_option = click.option(
+    "--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose data keys."
+)
+dry_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+def _with_shares(command: Any) -> Any:
+    for option in (guardian_option, ask_option, share_option):
+        command = option(command)
+    return command
+
+
+@click.group(cls=FedGroup)
+def custody() -> None:
+    """Data keys of which client, gateway and guardian each have a share: any two open them."""
+
+
+@custody.command()
+@tenant_option
+@click.option(
+    "--class", "classes", multiple=True, default=(CONTENT,), show_default=True,
+    help="What the keys are for; content is the ledger's personal content.",
+)  # fmt: skip
+@cards_option
+@_with_shares
+@dry_option
+@pass_app
+def init(
+    app: App,
+    tenant: str,
+    classes: tuple[str, ...],
+    folder: Path,
+    cards_given: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+    dry_run: bool,
+) -> None:
+    """Make a tenant's data keys, and a card for each share that nobody has yet.
+
+    The first time that is all three. For another tenant it is the client's alone, and the cards
+    of the gateway and the guardian are needed. Run again, it changes nothing.
+    """
+    access = app.parts.reach_custody(app)
+    if dry_run:
+        _show_init(app, asyncio.run(custody_work.overview(access, None)), tenant, classes)
+        return
+    given = _given(access, cards_given, asked, guardian, "init")
+    cards = Cards(folder, app.federation.name)
+    with working(app, "custody init", tenant) as work:
+        written, made = asyncio.run(custody_work.init(access, tenant, classes, given, cards))
+        work.facts |= {"tenant": tenant, "keys": made, "cards": [path.name for path in written]}
+        if app.json:
+            app.output.data({"run": work.run.id, **work.facts, "folder": folder})
+            return
+        if not made:
+            app.output.say("every key is there: nothing to do")
+        for key in made:
+            app.output.say(f"{key}: made, stored, and opened by each of the three pairs")
+        for path in written:
+            app.output.say(f"card: {path}")
+        if written:
+            app.output.warn(
+                "print each card, have it read back, give it to its holder, and wipe the file: "
+                "docs/how-to/custody.md"
+            )
+
+
+@custody.command()
+@click.option("--tenant", help="Only this one's keys (default: all).")
+@pass_app
+def status(app: App, tenant: str | None) -> None:
+    """Keys with their epochs and envelopes, rotations under way, and whose shares there are."""
+    found = asyncio.run(custody_work.overview(app.parts.reach_custody(app), tenant))
+    if app.json:
+        app.output.data(_value(found))
+        return
+    if not found.keys:
+        app.output.say("no data keys yet: fedctl custody init --cards FOLDER")
+        return
+    now = app.now()
+    app.output.table(
+        ("key", "epoch", "envelopes", "made", "rotation"),
+        [
+            (
+                key.key_id,
+                str(key.current_epoch),
+                ", ".join(f"{count} under {epoch}" for epoch, count in key.epochs.items()),
+                age(key.made_at, now),
+                _rotation(found, key.key_id, now),
+            )
+            for key in found.keys
+        ],
+    )
+    app.output.table(
+        ("share of", "tenant", "number", "mark", "made", "by"),
+        [
+            (s.holder, s.tenant or "all", str(s.version), s.mark.hex(), age(s.made_at, now),
+             s.made_by)
+            for s in found.shares
+        ],
+    )  # fmt: skip
+
+
+@custody.command()
+@click.argument("key", metavar="TENANT/CLASS")
+@_with_shares
+@dry_option
+@pass_app
+def rotate(
+    app: App,
+    key: str,
+    cards_given: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+    dry_run: bool,
+) -> None:
+    """Give a key a new epoch: seal content anew, drop the old data key once nobody needs it.
+
+    The new key is opened by all three pairs before anything is sealed under it. Cut off anywhere,
+    the same command goes on. The old key stays as long as a backup may hold content under it.
+    """
+    access = app.parts.reach_custody(app)
+    given = _given(access, cards_given, asked, guardian, f"rotate {key}"[:100])
+    if dry_run:
+        run, decision = asyncio.run(custody_work.rotation(access, key, given, None))
+        value = {"from": run.plan.old, "to": run.plan.new, **_decision(decision)}
+        if app.json:
+            app.output.data(value)
+        else:
+            app.output.say("{from} to {to}, {phase}: {result} ({reason})".format(**value))
+        return
+    with working(app, "custody rotate", key[:200]) as work:
+        run, decision = asyncio.run(custody_work.rotation(access, key, given, work.run.log))
+        work.facts |= {"from": run.plan.old, "to": run.plan.new, **_decision(decision)}
+        if app.json:
+            app.output.data({"run": work.run.id, **work.facts})
+        elif decision.kind is Kind.DONE:
+            app.output.say(f"{key} is at epoch {run.plan.new}; the key of {run.plan.old} is gone")
+        elif decision.kind is Kind.WAIT:
+            app.output.say(f"{key}: {decision.reason}; run it again later, it goes on from here")
+        if decision.kind is Kind.HALT:
+            raise ChecksFailed(f"{key}: {decision.reason}", "nothing is lost: see custody status")
+
+
+@custody.command()
+@click.option(
+    "--lost", required=True, type=click.Choice([holder.value for holder in Holder]),
+    help="Whose share is gone.",
+)  # fmt: skip
+@click.option("--tenant", help="Whose client lost it (only with --lost client).")
+@cards_option
+@_with_shares
+@pass_app
+def recover(
+    app: App,
+    lost: str,
+    tenant: str | None,
+    folder: Path,
+    cards_given: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+) -> None:
+    """Replace a lost share, by the other two; what was lost opens nothing that is stored then.
+
+    Cut off anywhere, the same command with the same folder goes on. After a theft, rotate the keys
+    as well: the thief may find a second share, and an old copy of a key.
+    """
+    holder = Holder(lost)
+    if (holder is Holder.CLIENT) != (tenant is not None):
+        raise click.UsageError("--tenant goes with --lost client, and only with it")
+    access = app.parts.reach_custody(app)
+    several = [*map(custody_cards.read, cards_given), *map(_typed, asked)]
+    keepers: list[Keeper] = [*several, *_remote(access, guardian, f"recover {lost}")]
+    app.confirm(f"Replace the share of the {lost} for good?")
+    with working(app, "custody recover", lost) as work:
+        path, done = asyncio.run(
+            custody_work.recover(
+                access, holder, tenant, keepers, Cards(folder, app.federation.name), work.note
+            )
+        )
+        work.facts |= {"lost": lost, "tenant": tenant, "keys": done, "card": path.name}
+        if app.json:
+            app.output.data({"run": work.run.id, **work.facts, "folder": folder})
+            return
+        app.output.say(f"{len(done)} keys are wrapped for the new share; its card: {path}")
+        app.output.warn(
+            "print it, have it read back, give it to its holder, and wipe the file; an older copy "
+            "of the database still opens with the lost share and one more"
+        )
+
+
+@custody.command()
+@tenant_option
+@_with_shares
+@pass_app
+def drill(
+    app: App,
+    tenant: str,
+    cards_given: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+) -> None:
+    """Rehearse the loss of each share, on keys made for it, and say how long it took.
+
+    Each is made, stored, lost, replaced and opened as in earnest, and then forgotten. With cards it
+    also shows that they can be read and are the ones on record; no other key is touched.
+    """
+    access = app.parts.reach_custody(app)
+    given = _given(access, cards_given, asked, guardian, f"{DRILL}rehearsal")
+    with working(app, "custody drill", tenant) as work:
+        found = asyncio.run(custody_work.drill(access, tenant, given, work.note))
+        rehearsed = [
+            {"lost": each.lost.value, "seconds": round(each.seconds, 3), "pairs": each.opened}
+            for each in found
+        ]
+        real = [holder.value for holder in given]
+        work.facts |= {"tenant": tenant, "rehearsed": rehearsed, "real": real}
+        if app.json:
+            app.output.data({"run": work.run.id, **work.facts})
+            return
+        app.output.table(
+            ("lost", "back after", "pairs that open"),
+            [(each.lost, seconds(each.seconds), str(each.opened)) for each in found],
+        )
+        made_up = ", ".join(custody_cards.missing(given)) or "none"
+        app.output.say(f"shares made up for the drill: {made_up}")
+
+
+def _given(
+    access: CustodyAccess,
+    files: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+    purpose: str,
+) -> dict[Holder, Keeper]:
+    """One keeper a holder; raises WrongCard."""
+    shares = [*map(custody_cards.read, files), *map(_typed, asked)]
+    found: dict[Holder, Keeper] = dict(custody_cards.by_holder(shares))
+    for keeper in _remote(access, guardian, purpose):
+        if keeper.holder in found:
+            raise WrongCard("the guardian's card was given, and --guardian as well")
+        found[keeper.holder] = keeper
+    return found
+
+
+def _remote(access: CustodyAccess, place: str | None, purpose: str) -> list[Keeper]:
+    return [] if place is None else [access.guardian(place, f"custody {purpose}")]
+
+
+def _typed(holder: str) -> Share:
+    share = custody_cards.typed(Holder(holder))
+    if share.holder is not Holder(holder):
+        raise WrongCard(f"that is the share of the {share.holder}, not of the {holder}")
+    return share
+
+
+def _show_init(app: App, found: Overview, tenant: str, classes: tuple[str, ...]) -> None:
+    present = {key.object_class for key in found.keys if key.tenant == tenant}
+    made = [f"{tenant}/{each}" for each in classes if each not in present]
+    cards = [
+        holder.value
+        for holder in Holder
+        if custody_cards.record_of(found.shares, holder, tenant) is None
+    ]
+    if app.json:
+        app.output.data({"keys": made, "cards": cards if made else []})
+        return
+    app.output.say(f"keys to make: {', '.join(made) or 'none'}")
+    app.output.say(f"new cards: {', '.join(cards) if made and cards else 'none'}")
+
+
+def _rotation(found: Overview, key: str, now: datetime) -> str:
+    standing = found.rotations.get(key)
+    if standing is None:
+        return "never"
+    plan = standing.plan
+    return f"{plan.old} to {plan.new}: {plan.phase}, {age(standing.saved_at, now)}"
+
+
+def _decision(decision: Decision) -> dict[str, str]:
+    return {
+        "result": decision.kind.value,
+        "phase": decision.plan.phase.value,
+        "reason": decision.reason,
+    }
+
+
+def _value(found: Overview) -> dict[str, Any]:
+    return {
+        "keys": [key.__dict__ for key in found.keys],
+        "shares": [{**share.__dict__, "mark": share.mark.hex()} for share in found.shares],
+        "rotations": {
+            key: {
+                "from": each.plan.old,
+                "to": each.plan.new,
+                "phase": each.plan.phase.value,
+                "began_at": each.began_at,
+                "saved_at": each.saved_at,
+                "rewrapped_at": each.rewrapped_at,
+            }
+            for key, each in found.rotations.items()
+        },
+    }

@@ -1,0 +1,77 @@
+"""How this operator reaches what custody needs: the ledger, the guardian, and what backups hold."""
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploys.pgbackrest import repositories
+from fedctl import backups
+from fedctl.errors import FedctlError
+from fedctl.guardian_client import RemoteGuardian
+from fedctl.ledger_client import OPERATOR, Ledger
+from fedctl.remote import Links
+from fedctl.work import actor
+from ledger.connect import Settings
+from ledger.custody import By
+from ledger.custody_rotation import NO_BACKUP
+from trust.authority import Authority
+from trust.tls import client_context
+
+if TYPE_CHECKING:
+    from fedctl.app import App
+
+GUARDIAN_PORT = 9106
+
+
+@dataclass(frozen=True)
+class CustodyAccess:
+    """The ledger, our certificate, and how to learn when the oldest backup began.
+
+    `oldest_backup` gives None when not every repository answers, NO_BACKUP when there is none.
+    """
+
+    settings: Settings
+    authority: Path
+    certificate: Path
+    key: Path
+    by: By
+    oldest_backup: Callable[[], datetime | None]
+
+    def guardian(self, place: str, purpose: str) -> RemoteGuardian:
+        """The guardian at `place` (ADDRESS or ADDRESS:PORT); raises FedctlError."""
+        address, _, port = place.partition(":")
+        if not address or not (port or "0").isdigit() or int(port or 0) > 65535:
+            raise FedctlError(f"{place!r} is no place", "write it as ADDRESS or ADDRESS:PORT")
+        context = client_context(self.authority, self.certificate, self.key)
+        return RemoteGuardian(address, int(port or GUARDIAN_PORT), context, purpose)
+
+
+def reach(app: "App") -> CustodyAccess:
+    """Raises AuthorityMissing, Unavailable."""
+    key, certificate = Authority.open(app.home.authority).ensure_client(OPERATOR, app.now())
+    return CustodyAccess(
+        settings=Ledger(app.federation, app.home, app.now).settings(),
+        authority=app.home.authority / "ca.pem",
+        certificate=certificate,
+        key=key,
+        by=By(actor(), socket.gethostname(), app.now),
+        oldest_backup=lambda: oldest_backup(app),
+    )
+
+
+def oldest_backup(app: "App") -> datetime | None:
+    """When the oldest backup began that any repository holds; None unless all of them answer."""
+    if not repositories(app.federation):
+        return NO_BACKUP
+    nodes = backups.keepers(app)
+    with Links(app.parts.connect, app.federation, app.home) as links:
+        held = links.ask(nodes, backups.held)
+    return oldest_of(held) if len(held) == len(nodes) else None
+
+
+def oldest_of(held: Mapping[str, backups.Held]) -> datetime:
+    """When the oldest of these backups began."""
+    return min((b.started for each in held.values() for b in each.backups), default=NO_BACKUP)

@@ -1,0 +1,165 @@
+"""The guardian as a process: mutual TLS, an event before every release, closed without a ledger."""
+
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from fedctl.errors import GuardianAway
+from fedctl.guardian_client import RemoteGuardian
+from ledger import custody
+from ledger.connect import connect
+from ledger.custody import By
+from tests.support.guardians import RunningGuardian, guarding, make_guardian
+from tests.support.postgres import Server
+from trust.datakeys import KeyName
+from trust.errors import HalfRefused
+from trust.printed import card
+from trust.shares import Share
+from trust.tls import client_context
+
+pytestmark = pytest.mark.postgres
+KEY = "default/content"
+
+
+def events(server: Server) -> list[dict[str, object]]:
+    """Releases that are in the ledger, in their order."""
+    rows = server.psql(
+        "SELECT encode(body, 'escape') FROM ledger.inbox WHERE kind = 'custody.released'"
+        " ORDER BY arrival",
+        "federation",
+    )
+    return [json.loads(row) for row in rows.splitlines()]
+
+
+def test_a_half_is_given_for_one_key_and_is_in_the_log_with_who_and_why(
+    guardian: RunningGuardian, three: tuple[Share, ...]
+) -> None:
+    status, answer, headers = guardian.release(KEY, 3)
+    name = KeyName(KEY, 3)
+    assert (status, answer) == (
+        200,
+        {
+            "key": KEY,
+            "epoch": 3,
+            "holder": "guardian",
+            "half": three[2].half(name).secret.reveal().hex(),
+        },
+    )
+    assert headers["Cache-Control"] == "no-store"
+    [event] = events(guardian.server)
+    assert (event["subject"], event["actor"]) == (KEY, "guardian@guardian")
+    assert event["data"] == {"caller": "gateway", "epoch": 3, "purpose": "test"}
+    stored = guardian.server.psql("SELECT * FROM ledger.inbox", "federation")
+    for secret in (answer["half"], three[2].secret.reveal().hex()):
+        assert str(secret) not in guardian.log and str(secret) not in stored
+
+
+def test_what_no_rule_allows_is_refused_with_the_reason_and_leaves_no_event(
+    guardian: RunningGuardian,
+) -> None:
+    for key, client in (
+        ("default/prompts", "gateway"),
+        ("acme/content", "gateway"),
+        (KEY, "gateway2"),
+        (KEY, "stranger"),
+    ):
+        status, answer, _ = guardian.release(key, 1, client)
+        assert (status, "half" in answer) == (403, False)
+        assert answer["error"] == f"no rule lets {client} have halves of {key}"
+    assert guardian.ask("POST", "/release", b"{}")[0] == 400
+    assert guardian.ask("POST", "/release", b"x" * 5000)[0] == 413
+    assert guardian.ask("GET", "/release")[0] == 405
+    assert events(guardian.server) == []
+    metrics = guardian.ask("GET", "/metrics")[1].decode()
+    assert 'guardian_requests_total{result="not_allowed"} 4.0' in metrics
+    assert 'guardian_requests_total{result="malformed"} 1.0' in metrics
+    assert "guardian_ready 1.0" in metrics
+
+
+def test_without_a_certificate_of_ours_nobody_gets_an_answer(guardian: RunningGuardian) -> None:
+    context = client_context(guardian.server.root / "ca.pem")
+    nobody = RemoteGuardian("127.0.0.1", guardian.port, context, "test")
+    with pytest.raises(GuardianAway, match="cannot be asked"):
+        nobody.half(KeyName(KEY, 1))
+    assert events(guardian.server) == []
+
+
+def test_an_hours_limit_holds_for_many_at_once_and_after_kill_9(
+    database: Server, tmp_path: Path, three: tuple[Share, ...]
+) -> None:
+    made = make_guardian(database, tmp_path / "g", three[2], tenant_per_hour=3)
+    with guarding(made) as guardian:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: guardian.release(KEY)[0], range(8)))
+        assert sorted(answers) == [200] * 3 + [429] * 5
+        guardian.stop(signal.SIGKILL)
+        guardian.start()
+        # The ledger remembers, whatever became of the process.
+        status, answer, headers = guardian.release(KEY)
+        assert (status, "half" in answer) == (429, False)
+        assert "3 releases in the last hour for the tenant default, at most 3" in str(answer)
+        assert 3000 < int(headers["Retry-After"]) <= 3600
+        assert guardian.release("acme/content", 1, "operator")[0] == 200
+    assert len(events(database)) == 4
+
+
+def test_without_the_ledger_nothing_is_given_out_and_with_it_again(
+    guardian: RunningGuardian,
+) -> None:
+    assert guardian.release(KEY)[0] == 200
+    guardian.server.stop()
+    try:
+        status, answer, headers = guardian.release(KEY)
+        assert (status, "half" in answer, headers["Retry-After"]) == (503, False, "1")
+        guardian.stop(signal.SIGKILL)
+        guardian.start()
+        assert guardian.release(KEY)[0] == 503
+    finally:
+        guardian.server.start()
+    assert guardian.release(KEY)[0] == 200
+    # Each that was given out is in the log: no more, no fewer.
+    assert len(events(guardian.server)) == 2
+
+
+def test_a_ledger_that_refuses_the_record_keeps_the_half_in(guardian: RunningGuardian) -> None:
+    """Not away but unwilling: the half must not leave on the guardian's own word."""
+    revoke = "REVOKE EXECUTE ON FUNCTION ledger.append_events(bytea[]) FROM fed_guardian"
+    guardian.server.psql(revoke, "federation")
+    for _ in range(25):  # more than an hour's limit: what was not given out does not count
+        status, answer, _ = guardian.release(KEY)
+        assert (status, "half" in answer) == (503, False)
+    assert events(guardian.server) == []
+    guardian.server.psql(revoke.replace("REVOKE", "GRANT").replace("FROM", "TO"), "federation")
+    assert guardian.release(KEY)[0] == 200
+
+
+async def test_with_the_guardian_either_other_share_opens_a_key(
+    guardian: RunningGuardian, three: tuple[Share, ...]
+) -> None:
+    by = By("ada@desk", "desk")
+    async with await connect(guardian.server.settings("operator")) as operator:
+        made = await custody.make(
+            operator, "default", "content", (*three[:2], guardian.keeper()), by
+        )
+        for pair in combinations((*three[:2], guardian.keeper()), 2):
+            assert (await custody.open_key(operator, KEY, pair)).current == made
+    with pytest.raises(HalfRefused, match="no rule lets gateway2"):
+        guardian.keeper("gateway2").half(KeyName(KEY, 1))
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [("", "line 1: is missing"), ("1: 2T4K 9QWE RTY2 8ZXC", "line"), ("gateway", "not of the")],
+)
+def test_a_share_that_is_none_of_its_own_keeps_it_from_starting(
+    database: Server, tmp_path: Path, three: tuple[Share, ...], share: str, said: str
+) -> None:
+    guardian = make_guardian(database, tmp_path / "g", three[2])
+    text = card(three[1], "test", "", "2026-11-21") if share == "gateway" else share
+    (guardian.folder / "share").write_text(text)
+    with pytest.raises(RuntimeError, match=f"(?s)exit code 78.*{said}"):
+        guardian.start()
