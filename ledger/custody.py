@@ -7,7 +7,7 @@ with its event. What a share is known by is its mark; shares themselves never co
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from ledger.connect import Connection, Row
 from ledger.content import Keys
@@ -107,7 +107,7 @@ async def make(
 
 async def list_keys(connection: Connection, tenant: str | None = None) -> tuple[CustodyKey, ...]:
     """Every key there is (of one tenant), by name."""
-    rows = await _rows(connection, "custody_keys", tenant=tenant)
+    rows = await _rows(connection, QUERIES["custody_keys"], tenant=tenant)
     return tuple(
         CustodyKey(**{**row, "epochs": {int(n): m for n, m in sorted(row["epochs"].items())}})
         for row in rows
@@ -116,7 +116,7 @@ async def list_keys(connection: Connection, tenant: str | None = None) -> tuple[
 
 async def current_epoch(connection: Connection, key: str) -> int:
     """The epoch that is sealed under; raises UnknownKey."""
-    rows = await _rows(connection, "custody_current", key=key)
+    rows = await _rows(connection, QUERIES["custody_current"], key=key)
     if not rows:
         raise UnknownKey(f"custody has no key {key[:200]!r}")
     return int(rows[0]["current_epoch"])
@@ -124,7 +124,7 @@ async def current_epoch(connection: Connection, key: str) -> int:
 
 async def wrapped_keys(connection: Connection, key: str) -> dict[int, bytes]:
     """What is stored of each epoch that is kept, oldest first."""
-    rows = await _rows(connection, "custody_epochs", key=key)
+    rows = await _rows(connection, QUERIES["custody_epochs"], key=key)
     return {int(row["epoch"]): bytes(row["wrapped"]) for row in rows}
 
 
@@ -192,7 +192,7 @@ async def shares(connection: Connection) -> tuple[ShareRecord, ...]:
     """The newest share of every holder."""
     return tuple(
         ShareRecord(**{**row, "holder": Holder(row["holder"]), "mark": bytes(row["mark"])})
-        for row in await _rows(connection, "custody_shares")
+        for row in await _rows(connection, QUERIES["custody_shares"])
     )
 
 
@@ -205,10 +205,10 @@ async def forget(connection: Connection, key: str, by: By) -> None:
 
 async def releases(connection: Connection, since: datetime) -> tuple[tuple[datetime, str], ...]:
     """When the guardian gave out a half of which key, oldest first."""
-    rows = await _rows(connection, "custody_releases", since=since)
+    rows = await _rows(connection, QUERIES["custody_releases"], since=since)
     return tuple((row["at"], row["key_id"]) for row in rows)
 
 
-async def _rows(connection: Connection, query: str, **values: Any) -> list[Row]:
+async def _rows(connection: Connection, query: LiteralString, **values: Any) -> list[Row]:
     with translated(writing=False):
-        return await (await connection.execute(QUERIES[query], values)).fetchall()
+        return await (await connection.execute(query, values)).fetchall()

@@ -11,6 +11,7 @@ the last of them was sealed anew.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import LiteralString
 from uuid import UUID
 
 from ledger import custody
@@ -60,7 +61,7 @@ class Standing:
 
 async def standing(connection: Connection, key: str) -> Standing | None:
     """How far the newest rotation of a key is; None when it was never rotated."""
-    row = await _row(connection, "custody_rotation", key=key)
+    row = await _row(connection, QUERIES["custody_rotation"], key=key)
     if row is None:
         return None
     plan = Plan(key, row["old_epoch"], row["new_epoch"], Phase(row["phase"]), row["attempts"])
@@ -118,7 +119,9 @@ class Rotation:
         # Writers first, then envelopes, then backups: the order that trust.rotation asks for. Old
         # envelopes count from every epoch before, so that none is left behind for good.
         stored = await custody.wrapped_keys(self.connection, plan.key_id)
-        counted = await _row(self.connection, "custody_count", key=plan.key_id, epoch=plan.old)
+        counted = await _row(
+            self.connection, QUERIES["custody_count"], key=plan.key_id, epoch=plan.old
+        )
         found = await standing(self.connection, plan.key_id)
         return Seen(
             current=current,
@@ -151,16 +154,18 @@ class Rotation:
             case OpenWithAllPairs(epoch):
                 await self._open(epoch)
             case SetCurrent(old, new):
-                await self._change("custody_set_current", "custody.current", new, old=old, new=new)
+                await self._change(
+                    QUERIES["custody_set_current"], "custody.current", new, old=old, new=new
+                )
             case Reseal(old, new, limit):
                 await self._reseal(old, new, limit)
             case DropKey(epoch):
-                await self._change("custody_drop", "custody.dropped", epoch)
+                await self._change(QUERIES["custody_drop"], "custody.dropped", epoch)
 
     async def _store(self, epoch: int) -> None:
         key = new_data_key(KeyName(self.plan.key_id, epoch))
         blob = wrap(key, self.keepers).to_bytes()
-        await self._change("custody_store", "custody.stored", epoch, wrapped=blob)
+        await self._change(QUERIES["custody_store"], "custody.stored", epoch, wrapped=blob)
 
     async def _open(self, epoch: int) -> None:
         blob = (await custody.wrapped_keys(self.connection, self.plan.key_id)).get(epoch, b"")
@@ -175,11 +180,11 @@ class Rotation:
             return
         self._opened, self._keys[epoch] = blob, key
 
-    async def _change(self, query: str, kind: str, epoch: int, **values: object) -> None:
+    async def _change(self, query: LiteralString, kind: str, epoch: int, **values: object) -> None:
         body = self.by.event(kind, self.plan.key_id, epoch=epoch)
         with translated(writing=True):
             await self.connection.execute(
-                QUERIES[query], {"key": self.plan.key_id, "epoch": epoch, "body": body, **values}
+                query, {"key": self.plan.key_id, "epoch": epoch, "body": body, **values}
             )
         self.stepped(kind)
 
@@ -239,6 +244,6 @@ class Rotation:
         self.stepped(f"saved {plan.phase}")
 
 
-async def _row(connection: Connection, query: str, **values: object) -> Row | None:
+async def _row(connection: Connection, query: LiteralString, **values: object) -> Row | None:
     with translated(writing=False):
-        return await (await connection.execute(QUERIES[query], values)).fetchone()
+        return await (await connection.execute(query, values)).fetchone()
