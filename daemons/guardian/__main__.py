@@ -6,6 +6,7 @@ import logging
 import resource
 import ssl
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from daemons.guardian.main import run
@@ -18,13 +19,19 @@ DEFAULT_CONFIG = Path("/etc/federation/guardian.toml")
 BAD_CONFIGURATION = 78
 
 
+def _no_core_dumps() -> None:
+    """A core dump would hold the share. Under systemd the unit forbids them (LimitCORE=0), and its
+    sandbox may refuse that the process itself does."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon; what keeps it from running goes to the journal in one line."""
     parser = argparse.ArgumentParser(prog="daemons.guardian", description=__doc__)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     options = parser.parse_args(arguments)
-    # A core dump would hold the share.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _no_core_dumps()
     try:
         settings = GuardianSettings.read(options.config)
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
