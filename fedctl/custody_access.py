@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploys.authority import open_authority
 from deploys.pgbackrest import repositories
 from fedctl import backups
 from fedctl.errors import FedctlError
@@ -17,7 +18,6 @@ from fedctl.work import actor
 from ledger.connect import Settings
 from ledger.custody import By
 from ledger.custody_rotation import NO_BACKUP
-from trust.authority import Authority
 from trust.tls import client_context
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CustodyAccess:
 
 def reach(app: "App") -> CustodyAccess:
     """Raises AuthorityMissing, Unavailable."""
-    key, certificate = Authority.open(app.home.authority).ensure_client(OPERATOR, app.now())
+    key, certificate = open_authority(app.home).ensure_client(OPERATOR, app.now())
     return CustodyAccess(
         settings=Ledger(app.federation, app.home, app.now).settings(),
         authority=app.home.authority / "ca.pem",

@@ -113,3 +113,20 @@ def test_a_lost_authority_key_is_never_made_anew(home: Home) -> None:
     store_of(home).path("authority-key").unlink()
     with pytest.raises(AuthorityBroken, match=r"authority-key\.age is lost"):
         authority_of(FEDERATION, home, NOW)
+
+
+def test_nobody_opens_the_authority_past_the_store() -> None:
+    """Its key is not in its folder any more: `open_authority` knows where it is."""
+    root = Path(__file__).parents[3]
+    texts = {
+        p: p.read_text()
+        for name in ("fedctl", "deploys", "lab")
+        for p in (root / name).rglob("*.py")
+    }
+    assert len(texts) > 100
+    past = [
+        p.name
+        for p, text in texts.items()
+        if "Authority.open(" in text or "Authority.create(" in text
+    ]
+    assert past == ["authority.py"]
