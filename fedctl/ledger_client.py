@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from deploys.authority import open_authority
 from deploys.own_secrets import pepper_text
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import key_strength, keys, limits, quotas, tenants, upstreams, usage
+from ledger import key_strength, keys, limits, possession, quotas, tenants, upstreams, usage
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Rejected, Unavailable
@@ -125,6 +127,12 @@ class Ledger:
         """Requests and tokens since then, by tenant, key and model."""
         return self._with(
             lambda connection: usage.usage(connection, tenant=tenant, key=key_id, since=since)
+        )
+
+    def set_proof_key(self, key_id: str, public: Ed25519PublicKey, actor: str) -> None:
+        """What a key's signed requests are checked with from now on; raises UnknownKey."""
+        self._with(
+            lambda connection: possession.set_public_key(connection, key_id, public, actor=actor)
         )
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:

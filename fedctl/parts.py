@@ -13,6 +13,8 @@ from inventory.model import Federation, Node
 from inventory.progress import Progress
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from deploys.protocol import Event, Summary
     from fedctl.app import App
     from fedctl.chat_client import Place
@@ -82,6 +84,9 @@ class LedgerAccess(Protocol):
     def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> "tuple[ApiKey, datetime]":
         """A key's successor, and until when the old one works."""
         ...
+
+    def set_proof_key(self, key_id: str, public: "Ed25519PublicKey", actor: str) -> None:
+        """What a key's signed requests are checked with from now on."""
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
         """Take an engine out of rotation, or put it back."""

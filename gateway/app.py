@@ -36,6 +36,7 @@ from gateway.request_log import RequestLog, ids_of
 from gateway.routes import INFERENCE, ROUTES, Route
 from gateway.seams import Admission, Gate, Principal
 from gateway.settings import Limits
+from gateway.step_up import StepUp
 from gateway.tracing import UNTRACED, Tracer
 from gateway.upstreams import Upstreams
 from trust.strength import Misuse
@@ -61,13 +62,14 @@ class Gateway:
         log: RequestLog,
         misuse: MisuseNotes,
         own_key: OwnKey,
+        step_up: StepUp,
         tracer: Tracer | None = None,
     ) -> None:
         self._gate, self._admission = gate, admission
         self._relay, self._upstreams = relay, upstreams
         self._control, self._metrics = control, metrics
         self.limits, self._log, self._tracer = limits, log, tracer
-        self._misuse, self._own_key = misuse, own_key
+        self._misuse, self._own_key, self._step_up = misuse, own_key, step_up
         # path -> route's name in metrics, method, handler. Nothing else is reachable.
         self._routes: dict[str, tuple[str, str, Handler]] = {
             "/v1/models": ("models", "GET", self._models),
@@ -140,6 +142,11 @@ class Gateway:
         principal = await self._gate.authenticate(shown, exchange.client)
         exchange.also = partial(self._admission.headers_for, principal)
         if scope not in principal.scopes:
+            if isinstance(principal, Member) and StepUp.offered(principal, exchange.headers, scope):
+                body = await exchange.read_body()
+                return await self._step_up.prove(
+                    principal, exchange.method, exchange.path, exchange.headers, body
+                )
             raise self._denied(principal, scope)
         return principal
 
@@ -149,7 +156,8 @@ class Gateway:
             tier = principal.tier.name.lower()
             return NotPermitted(
                 f"This API key is {tier} and may not use the scope {scope!r}. "
-                "See GET /v1/keys/self; POST /v1/keys/self/rotate replaces it.",
+                "See GET /v1/keys/self; POST /v1/keys/self/rotate replaces it, and a signed "
+                "request may be served (docs/how-to/signed-requests.md).",
                 code="key_too_weak",
             )
         self._misuse.note(principal.key_id, Misuse.FORBIDDEN_SCOPE)

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from gateway.ledger_client import WatchedLedger
-from ledger import key_strength, keys, quotas
+from ledger import key_strength, keys, possession, quotas
 from ledger.connect import Connection, Pool, borrow
 from ledger.errors import OutcomeUnknown, Unavailable
 from ledger.key_strength import KeyHistory, Use
@@ -21,7 +23,7 @@ from trust.apikeys import ApiKey, Pepper
 
 
 class LedgerLimits:
-    """keyring.KeySource, limits.shell.Shares and own_key.KeyLife, over the gateway's pool."""
+    """keyring.KeySource, limits.shell.Shares, own_key.KeyLife and step_up.Proofs, over the pool."""
 
     def __init__(
         self,
@@ -80,6 +82,16 @@ class LedgerLimits:
                 connection, self._pepper, history, overlap=overlap, now=now,
                 actor=f"key:{history.key_id}", node=self._holder.place.partition("/")[0],
             )  # fmt: skip
+
+    async def proof_key(self, family: str) -> Ed25519PublicKey | None:
+        """See step_up.Proofs."""
+        async with self._connection() as connection:
+            return await possession.public_key(connection, family)
+
+    async def first_use(self, family: str, nonce: str, until: datetime) -> bool:
+        """See step_up.Proofs."""
+        async with self._connection() as connection:
+            return await possession.first_use(connection, family, nonce, until)
 
     @asynccontextmanager
     async def _connection(self, *, always: bool = False) -> AsyncIterator[Connection]:

@@ -16,7 +16,7 @@ KEY_SCHEME, ANTHROPIC_SCHEME = "key", "anthropicKey"
 REFUSALS = {
     400: "Not JSON, no model, wrong types, or refused by the engine.",
     401: "No key, or one that does not work.",
-    403: "The key lacks the scope, or may not use this model.",
+    403: "The key lacks the scope, may not use this model, or its signed proof does not hold.",
     404: "No engine serves the model, or the model's engine has no such path.",
     408: "The body came too slowly.",
     409: "Refused by the engine.",

@@ -17,6 +17,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.misuse import MisuseNotes
 from gateway.own_key import OwnKey
 from gateway.settings import GatewaySettings
+from gateway.step_up import StepUp
 from gateway.upstreams import Upstreams
 from ledger.connect import Pool, Settings, connect
 from ledger.identifiers import new_id
@@ -42,6 +43,7 @@ class People:
     listener: Listener
     misuse: MisuseNotes
     own_key: OwnKey
+    step_up: StepUp
     metrics: GatewayMetrics
     _measuring: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -90,7 +92,9 @@ class People:
             keys.poll_seconds,
         )
         own_key = OwnKey(source, _clock, time.monotonic)
-        return cls(keyring, limiter, listener, MisuseNotes(source.note, metrics), own_key, metrics)
+        misuse = MisuseNotes(source.note, metrics)
+        step_up = StepUp(source, misuse.note, _clock)
+        return cls(keyring, limiter, listener, misuse, own_key, step_up, metrics)
 
     async def start(self) -> None:
         """Begin to listen and to hold shares; the ledger need not be there yet.

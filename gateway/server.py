@@ -151,6 +151,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         log,
         people.misuse,
         people.own_key,
+        people.step_up,
         tracer,
     )
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.

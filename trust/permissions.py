@@ -56,10 +56,15 @@ def granted(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
 
 def left_by(tier: Tier, scopes: frozenset[str]) -> frozenset[str]:
     """Those of the granted scopes that a key of this tier may use without a signed proof."""
-    allowance = ALLOWANCES[tier]
-    if allowance.step_up or allowance.scopes == "none":
+    return frozenset() if ALLOWANCES[tier].step_up else left_with_proof(tier, scopes)
+
+
+def left_with_proof(tier: Tier, scopes: frozenset[str]) -> frozenset[str]:
+    """Those of the granted scopes that a key of this tier may use with a signed proof."""
+    allowed = ALLOWANCES[tier].scopes
+    if allowed == "none":
         return frozenset()
-    return scopes if allowance.scopes == "all" else scopes & frozenset(map(str, BASIC))
+    return scopes if allowed == "all" else scopes & frozenset(map(str, BASIC))
 
 
 def allows(scopes: Iterable[str], roles: Iterable[str], needed: Scope) -> bool:

@@ -1,11 +1,14 @@
-"""`keys rotate|show|explain|simulate`: how a key lives, weakens and is replaced."""
+"""`keys rotate|proof-key|show|explain|simulate`: how a key lives, weakens and is replaced."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import IO, Any
 
 import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fedctl.app import App, FedCommand, pass_app
 from fedctl.durations import Duration
@@ -23,6 +26,7 @@ from trust.strength import usage as usage_score
 
 COLUMNS = 72
 PAST_DAYS = 30
+MOST_PUBLIC_BYTES = 10_000
 MISUSES = {kind.name.lower().replace("_", "-"): kind for kind in Misuse}
 
 
@@ -59,6 +63,33 @@ def rotate(app: App, key_id: str, overlap: timedelta) -> None:
         app.output.text(key.reveal())
         when = age(until, app.now())
         app.output.say(f"key {key.id} replaces {key_id}, which ends {when}", style="dim")
+
+
+@click.command("proof-key", cls=FedCommand)
+@click.argument("key_id", metavar="ID")
+@click.argument("public", type=click.File("rb"), metavar="FILE")
+@pass_app
+def proof_key(app: App, key_id: str, public: IO[bytes]) -> None:
+    """Register the public key with which a key's holder signs requests (Ed25519, PEM).
+
+    FILE (- for stdin) is what `openssl pkey -pubout` prints; the private half stays with the
+    holder. It counts for the key and its successors, in place of the one before. A dormant key
+    is served only with such a signature.
+    """
+    text = public.read(MOST_PUBLIC_BYTES)
+    try:
+        found = serialization.load_pem_public_key(text)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise click.UsageError(f"{public.name} holds no public key in PEM") from error
+    if not isinstance(found, Ed25519PublicKey):
+        raise click.UsageError(f"{public.name} holds another kind of key than Ed25519")
+    with working(app, "keys proof-key", key_id[:200]) as work:
+        ledger = app.parts.open_ledger(app.federation, app.home, app.now)
+        ledger.set_proof_key(key_id, found, actor())
+        work.facts |= {"key_id": key_id, "public_key": found.public_bytes_raw().hex()}
+        if app.json:
+            app.output.data(work.facts)
+        app.output.say(f"signed requests of key {key_id} are checked with it from now on")
 
 
 @click.command(cls=FedCommand)

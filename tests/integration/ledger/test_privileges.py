@@ -111,6 +111,23 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         {"owner"},
     ),
     "forget that an engine was drained": ("DELETE FROM ledger.upstreams", set()),
+    "read with what proofs are checked": (
+        "SELECT * FROM ledger.proof_keys",
+        {"gateway", "operator", "owner"},
+    ),
+    "register a key for proofs": (
+        "INSERT INTO ledger.proof_keys (family, public_key, set_by)"
+        " SELECT id, sha256('x'), 'x' FROM ledger.api_keys LIMIT 1",
+        {"operator", "owner"},
+    ),
+    "exchange a key for proofs": ("UPDATE ledger.proof_keys SET public_key = sha256('y')", set()),
+    "forget a key for proofs": ("DELETE FROM ledger.proof_keys", set()),
+    "read nonces": ("SELECT * FROM ledger.proof_nonces", {"owner"}),
+    "forget a nonce": ("DELETE FROM ledger.proof_nonces", {"owner"}),
+    "use a nonce": (
+        "SELECT ledger.first_use('0123456789a', 'sixteen-letters-', now())",
+        {"gateway", "owner"},
+    ),
     "turn back the keyring": ("UPDATE ledger.keyring SET version = 0", {"owner"}),
     "hide a change of keys": ("DELETE FROM ledger.keyring_changes", {"owner"}),
     "read shares": ("SELECT * FROM ledger.quota_shares", {"operator", "owner"}),
@@ -457,6 +474,7 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "custody_forget",
         "custody_releases",
         "reseal_content",
+        "first_use",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

@@ -8,6 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from deploys.errors import ConnectionLost, FailureKind, Unreachable
 from deploys.protocol import Event, NodeOutcome, NodeSummary, Outcome, Summary
 from fedctl import lock_shell
@@ -131,6 +133,7 @@ class MemoryLedger:
         }
     )
     events: list[LedgerEvent] = field(default_factory=list)
+    proof_keys: dict[str, bytes] = field(default_factory=dict)
     drains: dict[str, tuple[bool, str]] = field(default_factory=dict)
     error: Exception | None = None
 
@@ -241,6 +244,12 @@ class MemoryLedger:
         changed = {**old.__dict__, "revoked_at": NOW, "revoked_by": actor, "revoked_reason": reason}
         self.records[key_id] = KeyRecord(**changed)
         return self.records[key_id]
+
+    def set_proof_key(self, key_id: str, public: Ed25519PublicKey, actor: str) -> None:
+        """Register, or UnknownKey."""
+        if key_id not in self.records:
+            raise UnknownKey(f"no key has the id {key_id!r}")
+        self.proof_keys[key_id] = public.public_bytes_raw()
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
         """Remember who said so."""

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trust.permissions import ROLE_SCOPES, Role, Scope, allows, granted
+from trust.permissions import (
+    ROLE_SCOPES,
+    Role,
+    Scope,
+    allows,
+    granted,
+    left_by,
+    left_with_proof,
+)
+from trust.tiers import Tier
 
 # One row a role, one column a scope, in the order of the enumerations.
 TABLE = {
@@ -33,6 +42,31 @@ def test_a_role_may_what_its_cell_says(role: Role, scope: Scope, allowed: bool) 
 @pytest.mark.parametrize("needed", list(Scope))
 def test_a_scope_grants_itself_and_nothing_else(scope: Scope, needed: Scope) -> None:
     assert allows([scope.value], [], needed) is (scope is needed)
+
+
+# One row a tier, one column a scope: without a signed proof of possession, and with one.
+WITHOUT = {
+    Tier.DORMANT: "no no no no",
+    Tier.WEAK: "yes yes no no",
+    Tier.NORMAL: "yes yes yes yes",
+    Tier.STRONG: "yes yes yes yes",
+}
+WITH = {**WITHOUT, Tier.DORMANT: "yes yes no no"}
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+@pytest.mark.parametrize("granted_scopes", [frozenset(Scope), frozenset({Scope.USAGE_READ})])
+def test_a_tier_leaves_what_its_cells_say_of_what_was_granted(
+    tier: Tier, granted_scopes: frozenset[Scope]
+) -> None:
+    scopes = frozenset(map(str, granted_scopes))
+    for left, table in ((left_by, WITHOUT), (left_with_proof, WITH)):
+        words = zip(Scope, table[tier].split(), strict=True)
+        assert left(tier, scopes) == scopes & {str(scope) for scope, word in words if word == "yes"}
+
+
+def test_the_tier_tables_have_every_tier() -> None:
+    assert set(WITHOUT) == set(WITH) == set(Tier)
 
 
 @given(st.lists(st.text(max_size=20)), st.lists(st.text(max_size=20)))
