@@ -41,6 +41,7 @@ from deploys.templates import render
 from inventory.model import Federation, Node, Role
 from tests.ops.contexts import federation
 from tests.support import postgres
+from tests.support.ports import free_port
 from tests.support.postgres import BINARIES, LOOPBACK, Server
 from tests.support.tlog import log_key
 from trust.signing import key_pem
@@ -48,7 +49,7 @@ from trust.signing import key_pem
 PROJECT = Path(__file__).parents[2]
 PROGRAM = Path("/usr/bin/pgbackrest")
 PASSPHRASES = {1: "first-passphrase-of-tests", 2: "second-passphrase-of-tests"}
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 Completed = subprocess.CompletedProcess[str]
 
 
@@ -145,7 +146,7 @@ class Archive:
             },
             cwd="/",
             check=False,
-            timeout=120,
+            timeout=280,
         )
         assert done.returncode == expect, f"{done.stdout}\n{done.stderr}\n{self.logs()}"
         return done
@@ -199,7 +200,7 @@ def archive() -> Iterator[Archive]:
     root = base / "archive"
     root.mkdir(mode=0o755)
     shutil.chown(root, "postgres", "postgres")
-    ports = {name: postgres._free_port() for name in ("database", "repository1", "repository2")}
+    ports = {name: free_port() for name in ("database", "repository1", "repository2")}
     found = Archive(server, root, ports)
     _configure(found)
     subprocess.run(

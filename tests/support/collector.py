@@ -8,6 +8,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.ports import free_port
+
 
 @dataclass(frozen=True)
 class Span:
@@ -31,7 +33,7 @@ class Collector:
     spans: list[Span] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     status: int = 200
-    port: int = 0
+    port: int = field(default_factory=free_port)
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -57,7 +59,6 @@ class Collector:
                 """Nothing on the test's output."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
@@ -91,7 +92,7 @@ class Collector:
                     for s in scope.spans
                 ]
 
-    def until(self, count: int, seconds: float = 10) -> list[Span]:
+    def until(self, count: int, seconds: float = 60) -> list[Span]:
         """The spans, once there are so many."""
         end = time.monotonic() + seconds
         while len(self.spans) < count:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedctl.guardian_client import RemoteGuardian
+from tests.support.ports import free_port
 from tests.support.postgres import Server
-from tests.support.witnesses import REPOSITORY, START_SECONDS, free_port, issue_node
+from tests.support.witnesses import REPOSITORY, START_SECONDS, issue_node
 from trust.printed import card
 from trust.shares import Share
 from trust.tls import client_context

@@ -17,7 +17,6 @@ import asyncio
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -35,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ledger import access, migrate
 from ledger.connect import Settings
+from tests.support.ports import free_port
 from trust.authority import Authority
 from trust.signing import key_pem
 
@@ -51,7 +51,7 @@ ROLES = {
     "guardian": "fed_guardian",
 }
 TEMPLATE = "migrated"
-START_SECONDS = 30
+START_SECONDS = 90
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -143,7 +143,7 @@ class Server:
         if self.process is not None:
             stop = [BINARIES / "pg_ctl", "stop", "-D", self.data, "-m", mode, "-s", "-w"]
             subprocess.run([*_as_postgres(), *stop], check=False, cwd="/")
-            self.process.wait(30)
+            self.process.wait(60)
             self.process = None
 
     def fresh_database(self) -> None:
@@ -221,7 +221,7 @@ def database(postgres: Server) -> Server:
 def make(root: Path, more: str = "") -> Server:
     now = datetime.now(UTC)
     authority = Authority.create(root / "authority", "test authority", now - timedelta(days=1))
-    server = Server(root, _free_port(), authority)
+    server = Server(root, free_port(), authority)
     root.chmod(0o755)
     data = root / "data"
     data.mkdir(mode=0o700)
@@ -283,9 +283,3 @@ def _give_to_postgres(*paths: Path) -> None:
 def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
     path.write_bytes(content)
     path.chmod(mode)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

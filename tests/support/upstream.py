@@ -5,6 +5,7 @@ is its script, so that each request of a test chooses what happens:
 
     "say N"           N words, then usage and [DONE] (or a whole answer)
     "pause S N"       the same with S seconds between events
+    "hold N"          the same, but the end (or the whole answer) waits until `release` is called
     "die N"           the connection is cut after N events
     "no-done N"       the stream ends after N events without [DONE]
     "hang N"          nothing more after N events
@@ -25,6 +26,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.ports import free_port
 
 MODEL = "tiny"
 NUMBER = re.compile(r"\d{1,7}(\.\d+)?")
@@ -76,7 +79,8 @@ class Engine:
     models: tuple[str, ...] = (MODEL,)
     calls: list[Call] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
-    port: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = field(default_factory=free_port)
     _runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -90,7 +94,17 @@ class Engine:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
-        self.port = self._runner.addresses[0][1]
+
+    def release(self) -> None:
+        """Let everything that is held go on; what comes from now on is held again."""
+        self.released.set()
+        self.released = asyncio.Event()
+
+    async def until_asked(self, count: int, seconds: float = 30) -> None:
+        """Wait until so many completions were asked for."""
+        async with asyncio.timeout(seconds):
+            while len(self.calls) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         """Close the socket and every connection."""
@@ -157,6 +171,8 @@ class Engine:
             await asyncio.sleep(3600)
         if verb == "pause":
             await asyncio.sleep(values[0])
+        if verb == "hold":
+            await self.released.wait()
         if verb == "die":
             assert request.transport is not None
             request.transport.abort()
@@ -195,6 +211,8 @@ class Engine:
             return
         if verb == "hang":
             await asyncio.sleep(3600)
+        if verb == "hold":
+            await self.released.wait()
         if verb == "no-done":
             return
         if verb == "error":

@@ -5,7 +5,6 @@ import http.client
 import json
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,11 +26,12 @@ from ledger.connect import Connection
 from ledger.note import Kind, Note, SignerKey, VerifierKey, parse_signatures
 from ledger.proofs import consistency
 from ledger.sequence import cosign
+from tests.support.ports import free_port
 from tests.support.postgres import LOOPBACK, Server
 from trust.signing import key_pem
 from trust.tls import client_context
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -97,14 +97,14 @@ class RunningWitness:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.process = None
         return code
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, str]:
         """Status, body and content type."""
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port, timeout=10, context=self.tls
+            "127.0.0.1", self.port, timeout=30, context=self.tls
         )
         try:
             connection.request(method, path, body=body)
@@ -127,13 +127,6 @@ def issue_node(server: Server, folder: Path, *names: str) -> None:
     (folder / "tls.key").touch(0o600)
     (folder / "tls.key").write_bytes(key_pem(private))
     (folder / "tls.pem").write_bytes(server.authority.sign(request, names, (LOOPBACK,), now))
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_witness(

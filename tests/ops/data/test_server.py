@@ -4,7 +4,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +29,7 @@ from deploys.remote import (
 from deploys.roles import data as role
 from inventory.model import Role
 from tests.ops.contexts import NOW, context
+from tests.support.ports import free_port
 from trust.authority import Authority
 from trust.signing import key_pem
 
@@ -69,7 +69,7 @@ def node() -> Iterator[Node]:
     assert os.geteuid() == 0, "the scripts run as root on nodes; run the tests as root"
     assert Path(role.BINARIES, "initdb").exists(), "apt-get install postgresql-15"
     root = Path(tempfile.mkdtemp(prefix="federation-data-"))
-    found = Node(root, _free_port())
+    found = Node(root, free_port())
     try:
         root.chmod(0o755)
         cluster_create.main({"binaries": role.BINARIES, "data": found.data})
@@ -114,7 +114,7 @@ def test_what_is_missing_is_said_without_doing_it_and_then_done_once(node: Node)
 
 
 def test_a_server_that_does_not_answer_is_not_complete(node: Node) -> None:
-    argument = {**node.argument(), "port": _free_port()}
+    argument = {**node.argument(), "port": free_port()}
     assert database_state.main(argument) == {"complete": False, "pending": []}
     with pytest.raises(SystemExit, match="psql:"):
         database_create.main(argument)
@@ -197,12 +197,6 @@ def _start(node: Node) -> None:
         assert node.process.poll() is None, log_text
         assert time.monotonic() < deadline, log_text
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_changes_of_schema_and_roles_are_logged_and_nobody_can_switch_that_off(node: Node) -> None:

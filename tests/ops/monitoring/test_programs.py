@@ -8,7 +8,6 @@ without a certificate gets nothing, and rules are loaded.
 import json
 import shlex
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -34,6 +33,7 @@ from inventory.model import Ports, Role
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply
 from tests.ops.played import with_users
+from tests.support.ports import free_port
 from trust.authority import Authority
 from trust.signing import key_pem
 
@@ -72,7 +72,7 @@ class Machine:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = tmp_path_factory.mktemp("monitoring")
     names = ("node_exporter", "alertmanager", "prometheus")
-    ports = Ports(**dict(zip(names, _free_ports(len(names)), strict=True)))
+    ports = Ports(**{name: free_port() for name in names})
     trusted, anonymous = _certificates(root)
     node = _deployed(root, ports)
     with ExitStack() as running:
@@ -198,16 +198,6 @@ def _node_certificate(root: Path, authority: Authority) -> None:
     for name, content in (("tls.key", key_pem(key)), ("node.pem", certificate)):
         (root / f"{name}.new").write_bytes(content)
         (root / f"{name}.new").rename(root / name)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for probe in sockets:
-        probe.bind(("127.0.0.1", 0))
-    found = [int(probe.getsockname()[1]) for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return found
 
 
 def _wait(condition: Any, root: Path) -> None:

@@ -17,6 +17,7 @@ from deploys.session import connect, open_session, wait_for_session
 from inventory.home import Home
 from inventory.model import Node, Ssh
 from tests.ops.contexts import federation
+from tests.support.ports import free_port
 
 
 def new_key(path: Path) -> paramiko.PKey:
@@ -162,8 +163,7 @@ def test_no_key_at_all_is_said(home: Home, server: Server) -> None:
 
 
 def test_a_node_that_is_down(home: Home, operator_key: paramiko.PKey) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     assert failure(home, port).kind is FailureKind.DOWN
 
 
@@ -198,7 +198,6 @@ def test_an_agent_that_falls_silent_is_not_waited_for_without_end(
 
 
 def test_waiting_gives_up_with_the_last_reason(home: Home, operator_key: paramiko.PKey) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(Unreachable):
         wait_for_session(node_at(port), home, "fedop", 0.0)

@@ -1,6 +1,7 @@
 """sd_notify, against a real datagram socket."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +29,10 @@ def test_ready_and_stopping_reach_systemd(systemd: socket.socket) -> None:
 
 def test_an_abstract_socket_is_understood() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind("\0federation-test-notify")
+        name = f"federation-test-notify-{os.getpid()}"
+        listener.bind(f"\0{name}")
         listener.settimeout(2)
-        Notifier({"NOTIFY_SOCKET": "@federation-test-notify"}).send("X=1")
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).send("X=1")
         assert listener.recv(64) == b"X=1"
 
 
@@ -57,9 +59,10 @@ def test_the_watchdog_is_ours_only_when_systemd_says_so(
 
 async def test_the_loop_pings_only_while_healthy(systemd: socket.socket) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "30000"})
-    states = iter([True, False, True])
-    task = asyncio.create_task(notifier.keep_watchdog(lambda: next(states, False)))
-    await asyncio.sleep(0.1)
+    states = [True, False, True]
+    task = asyncio.create_task(notifier.keep_watchdog(lambda: bool(states and states.pop(0))))
+    while states:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     task.cancel()
     systemd.setblocking(False)
     assert [systemd.recv(64), systemd.recv(64)] == [b"WATCHDOG=1"] * 2
