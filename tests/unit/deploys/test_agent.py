@@ -88,13 +88,13 @@ def test_a_command_that_takes_too_long_is_stopped(agent: Agent) -> None:
     code, _, err = shell(agent, "sleep 30", timeout=0.3)
     assert code == 124
     assert "stopped" in err
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25
 
 
 def test_what_a_command_leaves_in_the_background_does_not_hold_the_answer(agent: Agent) -> None:
     begun = time.monotonic()
-    assert shell(agent, "sleep 20 & echo started")[1] == "started\n"
-    assert time.monotonic() - begun < 5
+    assert shell(agent, "sleep 60 & echo started")[1] == "started\n"
+    assert time.monotonic() - begun < 50
 
 
 def test_a_script_gets_its_argument_and_returns_json(agent: Agent) -> None:
@@ -127,9 +127,9 @@ def test_a_file_is_put_whole_or_not_at_all(agent: Agent, tmp_path: Path) -> None
 
 def test_its_command_dies_when_nobody_listens_any_more(tmp_path: Path) -> None:
     agent, mark = Agent(), tmp_path / "pid"
-    header = {"kind": "shell", "command": f"echo $$ > {mark}; sleep 60; echo", "size": 0}
+    header = {"kind": "shell", "command": f"echo $$ > {mark}; sleep 600; echo", "size": 0}
     agent.send(json.dumps(header).encode() + b"\n")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     pid = int(mark.read_text())

@@ -91,7 +91,7 @@ def test_a_node_that_stops_reading_does_not_hold_us_up(
     begun = time.monotonic()
     with pytest.raises(ConnectionLost, match="halt"):
         ship(TO, "/nowhere", {"a": source})
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
 
 
 def test_the_stand_in_needs_tar() -> None:

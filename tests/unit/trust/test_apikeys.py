@@ -68,10 +68,13 @@ def test_a_second_spelling_of_the_same_number_is_refused() -> None:
     ids=["empty", "prefix", "50 MB", "prefixes", "zeros", "Arabic digits", "accents"],
 )
 def test_hostile_input_of_any_size_is_refused_at_once(hostile: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(InvalidApiKey):
-        apikeys.parse(hostile)
-    assert time.perf_counter() - start < 0.05
+    took = []
+    for _ in range(5):  # the machine may do something else in the middle of one
+        start = time.perf_counter()
+        with pytest.raises(InvalidApiKey):
+            apikeys.parse(hostile)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.05
 
 
 def test_nothing_that_can_be_printed_shows_the_secret() -> None:
