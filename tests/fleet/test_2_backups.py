@@ -12,7 +12,7 @@ from deploys.own_secrets import passphrase_text
 from inventory.model import Node, Role
 from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
 
-FIRST_BACKUP_SECONDS = 300
+FIRST_BACKUP_SECONDS = 600
 TEST_HOME = "/var/lib/federation/restore-test"
 TEST_UNIT = "federation-restore-test.service"
 
@@ -69,7 +69,7 @@ def test_a_backup_now_and_its_proof_by_restoring(fleet: Fleet) -> None:
     for number in (1, 2):
         assert passphrase_text(fleet.home, number) not in seen[0]
     assert made["kind"] == "diff"
-    assert made["label"] in labels_told(fleet, "backup.made")
+    wait_for(lambda: made["label"] in labels_told(fleet, "backup.made"), 60, "the event of it")
     measured = asked(fleet, "backup", "test-restore")
     assert measured["passed"] and measured["label"] == made["label"]
     assert measured["events"] == measured["rows"] > 0
@@ -87,33 +87,39 @@ def hurried(fleet: Fleet) -> Iterator[Node]:
     fleet.shell(node, f"rm -r {folder}; systemctl daemon-reload; systemctl reset-failed")
 
 
-def begun(fleet: Fleet, node: Node) -> None:
-    """A restore test is under way: its scratch cluster is there."""
-    fleet.shell(node, f"systemctl start --no-block {TEST_UNIT}")
-    wait_for(lambda: bool(left(fleet, node)), 30, "a scratch cluster")
+LEFT = (
+    f"cd {TEST_HOME} && ls -d cluster server 2>/dev/null; ps -u fedrestore -o args=; "
+    "find /dev/shm -user fedrestore; ipcs -m | grep fedrestore; true"
+)
+
+
+def begun(fleet: Fleet, node: Node, then: str = "true") -> None:
+    """A restore test is under way: something of it is there. Looked for, and `then` done, on the
+    node itself: it may not be there for long."""
+    look = f'for i in $(seq 600); do test -z "$({LEFT})" || break; sleep 0.1; done'
+    fleet.shell(
+        node,
+        f"systemctl start --no-block {TEST_UNIT}; {look}; test $i -lt 600 && {then}",
+        timeout_seconds=120,
+    )
 
 
 def left(fleet: Fleet, node: Node) -> str:
     """What there is of a restore test: its folders, processes, shared memory."""
-    return fleet.shell(
-        node,
-        f"cd {TEST_HOME} && ls -d cluster server 2>/dev/null; ps -u fedrestore -o args=; "
-        "find /dev/shm -user fedrestore; ipcs -m | grep fedrestore; true",
-    ).strip()
+    return fleet.shell(node, LEFT).strip()
 
 
 def gone(fleet: Fleet, node: Node, result: str) -> None:
     """The test ended as systemd says, and nothing of it is left."""
     ask = f"systemctl show -P ActiveState {TEST_UNIT}"
-    wait_for(lambda: fleet.shell(node, ask).strip() == "failed", 30, "its end")
+    wait_for(lambda: fleet.shell(node, ask).strip() == "failed", 120, "its end")
     assert fleet.shell(node, f"systemctl show -P Result {TEST_UNIT}").strip() == result
     assert left(fleet, node) == ""
 
 
 def test_a_restore_test_that_is_killed_leaves_nothing(fleet: Fleet) -> None:
     node = fleet.one(Role.BACKUP)
-    begun(fleet, node)
-    fleet.shell(node, f"systemctl kill --kill-whom=main -s KILL {TEST_UNIT}")
+    begun(fleet, node, f"systemctl kill --kill-whom=main -s KILL {TEST_UNIT}")
     gone(fleet, node, "signal")
     fleet.shell(node, f"systemctl reset-failed {TEST_UNIT}")
 

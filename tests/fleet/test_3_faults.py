@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from deploys.authority import open_authority
 from deploys.layout import AUTHORITY, CERTIFICATE
 from inventory.model import Node, Role
 from inventory.services import services
+from tests.fleet.test_2_replication import well
 from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
 
 UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
@@ -117,11 +120,11 @@ def test_a_node_dying_in_the_middle_is_noticed_and_a_rerun_completes(restored: F
             ).returncode
             == 0
         ),
-        60,
+        180,
         "the release being installed",
     )
     restored.fedctl("lab", "kill", node.name, "--yes")
-    _, errors = running.communicate(timeout=120)
+    _, errors = running.communicate(timeout=300)
     assert running.returncode in (1, UNREACHABLE), errors
     assert node.name in errors
     restored.fedctl("lab", "boot", node.name)
@@ -153,7 +156,7 @@ def test_two_operators_at_once(restored: Fleet) -> None:
     node = restored.one(Role.WORKER)
     restored.shell(node, "rm -rf /opt/federation/releases /opt/federation/current")
     first = restored.start("apply", "--yes")
-    wait_for(lambda: locked(restored), 30, "the first operator's lock")
+    wait_for(lambda: locked(restored), 120, "the first operator's lock")
     os.killpg(first.pid, signal.SIGSTOP)
     try:
         second = restored.fedctl("apply", "--yes", expect=LOCKED)
@@ -178,10 +181,12 @@ def test_ctrl_c_at_any_phase(restored: Fleet, after_seconds: float) -> None:
         drift(restored, node)
     running = restored.start("apply", "--yes")
     time.sleep(after_seconds)
-    finished_first = running.poll() is not None
-    os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
-    assert finished_first or running.returncode == INTERRUPTED, errors
+    with suppress(ProcessLookupError):  # a quick machine may be done by then
+        os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode in (INTERRUPTED, 0), errors
+    if running.returncode == 0:
+        assert not any(drifted(restored, node) for node in restored.federation.nodes)
     assert "Traceback" not in errors
     assert not locked(restored)
     restored.fedctl("apply", "--yes")
@@ -213,9 +218,10 @@ def test_a_deleted_node_is_rebuilt_by_bootstrap(restored: Fleet) -> None:
     restored.fedctl("bootstrap", node.name, "--yes", timeout_seconds=COMMAND_SECONDS * 2)
     restored.fedctl("plan", expect=0)
     for unit in services(node):
-        assert restored.shell(node, f"systemctl is-active {unit}").strip() == "active", unit
+        asked = partial(restored.shell, node, f"systemctl is-active {unit}", expect=None)
+        wait_for(lambda: asked().strip() == "active", 60, unit)  # noqa: B023
     # It may be a data node: then it has joined etcd anew and follows with a copy of everything.
-    restored.fedctl("ledger", "status", expect=0)
+    well(restored)
 
 
 def test_an_expired_certificate_is_renewed_and_loaded(restored: Fleet) -> None:

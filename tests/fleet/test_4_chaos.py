@@ -48,5 +48,5 @@ def test_nothing_was_lost_or_doubled_and_one_server_wrote_at_a_time(play: Play) 
     if report.violations:
         kept = keep_evidence(report, play, EVIDENCE)
         pytest.fail("\n".join([*report.violations[:30], f"evidence: {kept}"]))
-    assert report.acked > 1000
-    assert report.probes > 100
+    assert report.acked > 200
+    assert report.probes > 20

@@ -116,4 +116,4 @@ def test_who_leaves_a_stream_is_recorded_with_what_it_used(
         "SELECT outcome FROM ledger.requests WHERE stream AND node = "  # noqa: S608 - of this file
         f"'{gateway.name}' ORDER BY started_at DESC LIMIT 1"
     )
-    wait_for(lambda: sql(fleet, query) == "client_gone", 15, "the end of a request that was left")
+    wait_for(lambda: sql(fleet, query) == "client_gone", 60, "the end of a request that was left")

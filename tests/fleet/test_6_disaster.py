@@ -14,7 +14,7 @@ from tests.fleet.clients import openai_client
 from tests.fleet.test_1_first_run import complete
 from tests.fleet.test_2_backups import asked, both_have_a_backup
 from tests.fleet.test_2_replication import well, write
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, wait_for
 
 Tell = Callable[[str, dict[str, float]], None]
 RECOVER_SECONDS = 900
@@ -61,7 +61,7 @@ def lost(fleet: Fleet) -> dict[str, Any]:
     fleet.shell(fleet.one(Role.OFFSITE), "systemctl stop federation-repository")
     for _ in range(5):
         assert write(fleet)
-    assert signed(fleet) > seq
+    wait_for(lambda: signed(fleet) > seq, 60, "a signed checkpoint over what was written")
     nodes = fleet.federation.with_role(Role.DATA)
     assert any(node.has(Role.BACKUP) for node in nodes)
     with ThreadPoolExecutor(len(nodes)) as pool:
@@ -79,7 +79,7 @@ def test_everything_archived_is_back_and_the_time_is_told(
     assert said["ledger"]["size"] == said["ledger"]["rows"] > lost["seq"]
     took = said["seconds"]
     # Starting and stopping the server that replays is in no part.
-    assert 0 <= took["total"] - sum(took[part] for part in PARTS) < 60
+    assert 0 <= took["total"] - sum(took[part] for part in PARTS) < 300
     tell("lost and recovered", took)
     well(fleet)
     fleet.fedctl("plan", expect=0)
@@ -125,7 +125,7 @@ def test_back_to_an_events_number_over_the_live_cluster(
     seq = signed(fleet)
     for _ in range(3):
         assert write(fleet)
-    assert signed(fleet) > seq
+    wait_for(lambda: signed(fleet) > seq, 60, "a signed checkpoint over what was written")
     said = asked(
         fleet, "--yes", "backup", "restore", "--to", str(seq), "--over-live-cluster",
         seconds=RECOVER_SECONDS,

@@ -115,7 +115,7 @@ class Fleet:
         return json.loads(self.fedctl("--json", *arguments, **options).stdout)
 
     def inside(
-        self, node: Node, *argv: str, expect: int | None = 0, timeout_seconds: float = 60
+        self, node: Node, *argv: str, expect: int | None = 0, timeout_seconds: float = 180
     ) -> str:
         """Run a command on `node` as root, past its network; returns what it printed."""
         done = self.fedctl(
