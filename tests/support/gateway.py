@@ -12,6 +12,8 @@ import signal
 import socket
 import ssl
 import sys
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -32,7 +34,7 @@ from trust.apikeys import Pepper, new_pepper_text
 from trust.signing import key_pem
 from trust.tls import client_context
 
-START_SECONDS = 30
+START_SECONDS = STOP_SECONDS = 90
 ROOT = Path(__file__).parents[2]
 _NUMBERS = count()
 
@@ -113,7 +115,7 @@ class Gateway:
         if not self.port:
             raise RuntimeError("the gateway did not start:\n" + "\n".join(self.lines))
 
-    async def until_shipped(self, seconds: float = 20) -> None:
+    async def until_shipped(self, seconds: float = 60) -> None:
         """Wait until everything that is durable in its spool is in the ledger."""
         await until_shipped(self.spool, seconds)
 
@@ -123,9 +125,14 @@ class Gateway:
             return 0
         if self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(60):
-            await self._reading
-            return await self.process.wait()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await asyncio.shield(self._reading)
+                return await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            said = "\n".join(self.lines[-30:])
+            raise RuntimeError(f"the gateway did not stop; it said last:\n{said}") from None
 
     async def key(self, **changes: Any) -> str:
         """The text of a new key."""
@@ -145,11 +152,16 @@ class Gateway:
         """The log lines with this message."""
         return [line for line in map(json.loads, self.lines) if line["message"] == message]
 
-    async def until_said(self, message: str, seconds: float = 10) -> None:
-        """Wait for a log line with this message."""
+    async def until_said(
+        self, message: str, count: int = 1, seconds: float = 30
+    ) -> list[dict[str, Any]]:
+        """Wait for log lines with this message: some are written in batches, and all of them come
+        by a pipe of their own, perhaps after the answer they tell of.
+        """
         async with asyncio.timeout(seconds):
-            while not self.said(message):  # noqa: ASYNC110
+            while len(found := self.said(message)) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+        return found
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -165,7 +177,7 @@ class Gateway:
                 "hosts": ["localhost"],
                 "addresses": ["127.0.0.1"],
                 "port": self.database.port,
-                "acquire_timeout_seconds": 2.0,
+                "acquire_timeout_seconds": 5.0,
             },
             # Tests show many keys that do not work, all from one address.
             "keys": {"source_burst": 1_000_000},
@@ -192,7 +204,30 @@ class Gateway:
         self._ready.set()
 
 
-async def until_shipped(spool: Path, seconds: float = 20) -> None:
+async def until(happened: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Wait until it has happened, on however busy a machine."""
+    async with asyncio.timeout(seconds):
+        while not await happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def refused_from_now(
+    ask: Callable[[], Awaitable[int]], promised_seconds: float = 1.0
+) -> None:
+    """What has just been revoked: whatever is asked for after the promised time is 401 (how long
+    the machine then takes to answer was not promised), and there is a first 401 soon.
+    """
+    changed = time.monotonic()
+    async with asyncio.timeout(60):
+        while True:
+            began = time.monotonic()
+            status = await ask()
+            if status == 401:
+                return
+            assert began - changed < promised_seconds, (status, began - changed)
+
+
+async def until_shipped(spool: Path, seconds: float = 60) -> None:
     """Wait until everything that is durable in this spool by now is in the ledger."""
     if not (spool / "mark").exists():
         return

@@ -62,6 +62,7 @@ async def running_engine(folder: Path, ledger: Server) -> AsyncIterator[Engine]:
 @pytest.fixture
 def engine(running_engine: Engine) -> Engine:
     """The module's engine, with nothing asked of it yet."""
+    running_engine.release()
     running_engine.calls.clear()
     return running_engine
 

@@ -1,7 +1,6 @@
 """Who gets in: keys, scopes, models, paths; and that nobody learns why not."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from ledger import keys
 from ledger.connect import connect
 from tests.integration.gateway.conftest import Rows
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, refused_from_now
 from tests.support.upstream import MODEL, Engine
 from trust import apikeys
 
@@ -51,7 +50,7 @@ async def test_every_key_that_does_not_work_gets_the_same_answer(
     good = await gateway.key()
     other = apikeys.generate()
     same_id = apikeys.ApiKey(apikeys.parse(good).id, other.secret).reveal()
-    expired = await gateway.key(expires_at=datetime.now(UTC) + timedelta(seconds=0.2))
+    expired = await gateway.key(expires_at=datetime.now(UTC) + timedelta(seconds=1))
     revoked = await gateway.key()
     await revoke(gateway, revoked)
     await asyncio.sleep(1)
@@ -71,7 +70,7 @@ async def test_every_key_that_does_not_work_gets_the_same_answer(
         assert await ask(gateway, http, authorization) == (401, SAME), (authorization or "")[:30]
     assert not engine.calls and not await rows()
     assert await ask(gateway, http, f"bearer {good}", user="x") != (401, SAME)
-    reasons = {line["reason"] for line in gateway.said("key refused")}
+    reasons = {line["reason"] for line in await gateway.until_said("key refused", 11)}
     assert reasons == {"missing", "malformed", "unknown", "wrong_secret", "expired", "revoked"}
 
 
@@ -81,9 +80,11 @@ async def test_a_revoked_key_stops_working_within_a_second_and_for_good(
     key = await gateway.key()
     assert (await ask(gateway, http, f"Bearer {key}"))[0] == 200
     await revoke(gateway, key)
-    deadline = time.monotonic() + 1
-    while await ask(gateway, http, f"Bearer {key}") != (401, SAME):
-        assert time.monotonic() < deadline
+
+    async def status() -> int:
+        return (await ask(gateway, http, f"Bearer {key}"))[0]
+
+    await refused_from_now(status)
     for _ in range(5):
         assert await ask(gateway, http, f"Bearer {key}") == (401, SAME)
         await asyncio.sleep(0.3)
@@ -180,7 +181,7 @@ async def test_logs_have_ids_and_neither_prompts_nor_keys(
     secret_prompt = [{"role": "user", "content": "say 1 my-darkest-secret"}]
     await ask(gateway, http, f"Bearer {key}", messages=secret_prompt)
     await ask(gateway, http, f"Bearer {key[:-1]}x")
-    await asyncio.sleep(0.3)  # request lines are written in batches
+    requests = await gateway.until_said("request", 2)
     logged = "\n".join(gateway.lines)
     assert "darkest" not in logged and key[15:40] not in logged
-    assert gateway.said("request")[0]["request_id"]
+    assert all(line["request_id"] for line in requests)

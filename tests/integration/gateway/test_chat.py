@@ -22,7 +22,7 @@ from fedctl.chat_client import Answer, Client, Place
 from fedctl.errors import ChatFailed, NoGateway
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows, Starter
-from tests.support.gateway import ROOT, Gateway
+from tests.support.gateway import ROOT, Gateway, until
 from tests.support.upstream import MODEL, Engine
 
 
@@ -164,7 +164,7 @@ class Terminal:
             start_new_session=True, preexec_fn=lambda: _own(slave),
         )  # fmt: skip
         os.close(slave)
-        self.text = ""
+        self.text, self._seen = "", 0
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -180,13 +180,13 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def until(self, pattern: str, seconds: float = 20) -> None:
+    def until(self, pattern: str, seconds: float = 40) -> None:
         """Wait until the pattern has been shown since the last one that was waited for."""
-        end = time.monotonic() + seconds
-        while (found := re.search(pattern, self.text, re.DOTALL)) is None:
+        end, wanted = time.monotonic() + seconds, re.compile(pattern, re.DOTALL)
+        while (found := wanted.search(self.text, self._seen)) is None:
             assert time.monotonic() < end, self.text
             time.sleep(0.02)
-        self.text = self.text[found.end() :]
+        self._seen = found.end()
 
 
 def _own(slave: int) -> None:
@@ -225,13 +225,19 @@ async def test_a_conversation_on_a_terminal(
             screen.type("/clear\n")
             screen.until("a new conversation.*> ")
             screen.type("\x04")
-            return screen.process.wait(20)
+            return screen.process.wait(60)
 
     assert await asyncio.to_thread(talk) == 0
     counts = [len(call.body["messages"]) for call in engine.calls]
     assert counts == [1, 3, 5]
     # The stopped answer cost no engine another second, and is in the audit as what it was.
-    outcomes = [row.outcome.outcome for row in await rows() if row.outcome is not None]
+    outcomes: list[Outcome] = []
+
+    async def recorded() -> bool:
+        outcomes[:] = [row.outcome.outcome for row in await rows() if row.outcome is not None]
+        return len(outcomes) == 3
+
+    await until(recorded)
     assert outcomes == [Outcome.ANSWERED, Outcome.CLIENT_GONE, Outcome.ANSWERED]
 
 
@@ -240,6 +246,6 @@ async def test_ctrl_c_at_the_prompt_leaves(gateway: Gateway, key: str) -> None:
         with terminal(environment(gateway, key)) as screen:
             screen.until("> ")
             screen.type("\x03")
-            return screen.process.wait(20)
+            return screen.process.wait(60)
 
     assert await asyncio.to_thread(talk) == 0

@@ -1,7 +1,7 @@
 """Chat completions through the whole gateway, with the official client and with a plain one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows, upstreams
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, until
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, PROMPT_TOKENS, Engine
 
@@ -25,12 +25,6 @@ def client(gateway: Gateway, key: str) -> openai.AsyncOpenAI:
 
 def say(text: str, **more: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
-
-
-async def until(happened: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await happened():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 async def test_the_official_client_gets_a_whole_answer(
@@ -90,19 +84,30 @@ async def test_the_body_is_relayed_byte_for_byte(
     assert call.headers["traceparent"] == sent["traceparent"]
 
 
+# These engines fail on purpose, one test after another.
+FORGIVING = {"routing": {"breaker_failures": 1000}}
+# Long enough for an engine that does answer, however busy the machine.
+IMPATIENT = {
+    "upstream_first_byte_seconds": 1.5,
+    "upstream_between_bytes_seconds": 1.5,
+    "upstream_total_seconds": 3.0,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def forgiving(folder: Path, ledger: Server, running_engine: Engine) -> AsyncIterator[Gateway]:
+    """A gateway that asks an engine again whatever it did, and bounds its events."""
+    changes = {"limits": {"max_event_bytes": 100_000}, **FORGIVING}
+    gateway = Gateway(folder, ledger, upstreams(running_engine), changes)
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def impatient(folder: Path, ledger: Server, running_engine: Engine) -> AsyncIterator[Gateway]:
-    """A gateway that waits for engines a moment only, and bounds their events."""
-    changes = {
-        "timeouts": {
-            "upstream_first_byte_seconds": 0.5,
-            "upstream_between_bytes_seconds": 0.5,
-            "upstream_total_seconds": 2.0,
-        },
-        "limits": {"max_event_bytes": 100_000},
-        # These engines fail on purpose, one test after another.
-        "routing": {"breaker_failures": 1000},
-    }
+    """The same, and it waits for engines a moment only."""
+    changes = {"timeouts": IMPATIENT, **FORGIVING}
     gateway = Gateway(folder, ledger, upstreams(running_engine), changes)
     await gateway.start()
     yield gateway
@@ -124,9 +129,15 @@ async def impatient(folder: Path, ledger: Server, running_engine: Engine) -> Asy
     ],
 )
 async def test_an_engine_that_fails_before_answering_is_a_clear_status(
-    impatient: Gateway, rows: Rows, script: str, status: int, outcome: Outcome, stream: bool
+    forgiving: Gateway,
+    impatient: Gateway,
+    rows: Rows,
+    script: str,
+    status: int,
+    outcome: Outcome,
+    stream: bool,
 ) -> None:
-    gateway = impatient
+    gateway = impatient if script.startswith("hang") else forgiving
     async with client(gateway, await gateway.key()) as ai:
         with pytest.raises(openai.APIStatusError) as caught:
             await ai.chat.completions.create(**say(script, stream=stream))
@@ -147,9 +158,15 @@ async def test_an_engine_that_fails_before_answering_is_a_clear_status(
     ],
 )
 async def test_a_stream_that_breaks_never_looks_complete(
-    impatient: Gateway, rows: Rows, http: Any, script: str, outcome: Outcome, reason: str | None
+    forgiving: Gateway,
+    impatient: Gateway,
+    rows: Rows,
+    http: Any,
+    script: str,
+    outcome: Outcome,
+    reason: str | None,
 ) -> None:
-    gateway = impatient
+    gateway = impatient if script.startswith("hang") else forgiving
     gateway.lines.clear()
     headers = {"Authorization": f"Bearer {await gateway.key()}"}
     received = b""
@@ -169,7 +186,8 @@ async def test_a_stream_that_breaks_never_looks_complete(
     assert row.outcome is not None
     assert (row.outcome.outcome, row.outcome.status) == (outcome, 200)
     if reason:
-        assert gateway.said("upstream error")[0]["reason"] == reason
+        (line,) = await gateway.until_said("upstream error")
+        assert line["reason"] == reason
 
 
 async def test_the_official_client_raises_for_a_broken_stream(gateway: Gateway) -> None:
@@ -206,8 +224,8 @@ async def test_an_error_inside_a_stream_is_a_failure(gateway: Gateway, rows: Row
     assert row.outcome is not None and row.outcome.outcome is Outcome.UPSTREAM_FAILED
 
 
-async def test_an_endless_event_is_cut(impatient: Gateway, rows: Rows) -> None:
-    async with client(impatient, await impatient.key()) as ai:
+async def test_an_endless_event_is_cut(forgiving: Gateway, rows: Rows) -> None:
+    async with client(forgiving, await forgiving.key()) as ai:
         with pytest.raises(openai.APIStatusError, match="too large"):
             await ai.chat.completions.create(**say("huge", stream=True))
     (row,) = await rows()
@@ -228,9 +246,6 @@ async def test_a_client_that_leaves_cancels_the_engine_at_once(
         )
     )
 
-    async def asked() -> bool:
-        return bool(engine.calls)
-
     async def cut() -> bool:
         return engine.calls[0].state == "cut"
 
@@ -238,11 +253,11 @@ async def test_a_client_that_leaves_cancels_the_engine_at_once(
         (row,) = await rows()
         return row.outcome is not None and row.outcome.outcome is Outcome.CLIENT_GONE
 
-    await until(asked)
+    await engine.until_asked(1)
     if stream:
         (await request).close()
     request.cancel()
-    await until(cut, 2.0)
+    await until(cut)
     await until(recorded)
 
 

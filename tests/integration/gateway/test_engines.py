@@ -1,6 +1,7 @@
 """Several engines: retries, queue, breaker, aliases, other paths; and engines that send rubbish."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest_asyncio
 
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows, Starter, upstreams
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, until
 from tests.support.upstream import MODEL, PROMPT_TOKENS, Engine
 
 CHAT = "/v1/chat/completions"
@@ -77,9 +78,15 @@ async def test_who_finds_all_engines_full_waits_or_hears_429(
     start: Starter, engine: Engine, http: aiohttp.ClientSession
 ) -> None:
     one = [{**upstreams(engine)[0], "max_concurrent": 1}]
-    gateway = await start(engines=one, routing={"max_queued": 1, "queue_seconds": 5})
+    gateway = await start(engines=one, routing={"max_queued": 1, "queue_seconds": 60})
     key = await gateway.key()
-    asked = [asyncio.create_task(ask(gateway, http, key, say("pause 0.5"))) for _ in range(3)]
+    asked = [asyncio.create_task(ask(gateway, http, key, say("hold 1"))) for _ in range(3)]
+    # One is at the engine, one waits for that, and one was told to come back: only then go on.
+    await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    await engine.until_asked(1)
+    engine.release()
+    await engine.until_asked(2)
+    engine.release()
     answers = await asyncio.gather(*asked)
     assert sorted(status for status, _, _ in answers) == [200, 200, 429]
     (full,) = [(body, headers) for status, body, headers in answers if status == 429]
@@ -93,9 +100,8 @@ async def test_a_wait_that_is_too_long_ends(
     gateway = await start(engines=one, routing={"queue_seconds": 0.3})
     key = await gateway.key()
     hanging = asyncio.create_task(ask(gateway, http, key, say("hang")))
-    await asyncio.sleep(0.3)
-    async with asyncio.timeout(3):
-        assert (await ask(gateway, http, key, say("say 1")))[0] == 429
+    await engine.until_asked(1)
+    assert (await ask(gateway, http, key, say("say 1")))[0] == 429
     hanging.cancel()
     await asyncio.gather(hanging, return_exceptions=True)
 
@@ -103,13 +109,17 @@ async def test_a_wait_that_is_too_long_ends(
 async def test_a_breaker_opens_and_closes(
     start: Starter, engine: Engine, http: aiohttp.ClientSession
 ) -> None:
-    routing = {"breaker_failures": 3, "breaker_open_seconds": 0.5}
+    routing = {"breaker_failures": 3, "breaker_open_seconds": 3}
     gateway = await start(routing=routing)
     key = await gateway.key()
     for _ in range(5):
         assert (await ask(gateway, http, key, say("status 500")))[0] == 502
     assert len(engine.calls) == 3
-    await asyncio.sleep(0.6)
+
+    async def closed() -> bool:
+        return (await ask(gateway, http, key, say("say 1")))[0] == 200
+
+    await until(closed)
     assert (await ask(gateway, http, key, say("say 1")))[0] == 200
     assert (await ask(gateway, http, key, say("say 1")))[0] == 200
 
@@ -259,17 +269,24 @@ async def test_bytes_after_an_answer_are_never_the_next_ones(
     What it says twice comes while nobody asks: had the next request been sent on this connection
     already, HTTP/1.1 could not tell its answer from this one. So looks at its health answer once.
     """
+    dropped = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or b"0")
-            await reader.readexactly(length)
-            writer.write(ANSWER)
-            await writer.drain()
-            if head.startswith(b"POST"):
-                await asyncio.sleep(0.05)
-                writer.write(ANSWER.replace(b"object", b"stolen"))
+        asked = False
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+                await reader.readexactly(int(length or b"0"))
+                writer.write(ANSWER)
+                await writer.drain()
+                if head.startswith(b"POST"):
+                    asked = True
+                    await asyncio.sleep(0.05)
+                    writer.write(ANSWER.replace(b"object", b"stolen"))
+        writer.close()
+        if asked:
+            dropped.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -279,5 +296,7 @@ async def test_bytes_after_an_answer_are_never_the_next_ones(
     for _ in range(5):
         status, body, _ = await ask(gateway, http, key, say("x"))
         assert status == 200 and b"stolen" not in body
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            await dropped.wait()
+        dropped.clear()
     server.close()

@@ -11,13 +11,14 @@ import orjson
 import pytest
 
 from tests.integration.gateway.conftest import Starter
-from tests.support.gateway import Gateway
+from tests.integration.gateway.test_operation import scrape
+from tests.support.gateway import Gateway, until
 from tests.support.upstream import MODEL, Engine
 
 CHAT = "/v1/chat/completions"
 
 
-async def raw(gateway: Gateway, payload: bytes, *, seconds: float = 10.0) -> bytes:
+async def raw(gateway: Gateway, payload: bytes, *, seconds: float = 30.0) -> bytes:
     """Send bytes as they are; everything that comes back until the gateway closes."""
     reader, writer = await asyncio.open_connection(
         "localhost", gateway.port, ssl=gateway.client_tls
@@ -162,12 +163,13 @@ async def test_a_request_id_that_is_no_token_is_replaced(
 
 
 async def test_a_slow_head_and_a_slow_body_are_cut_off(start: Starter) -> None:
-    gateway = await start(timeouts={"header_read_seconds": 0.5, "body_read_seconds": 0.5})
-    key = await gateway.key()
-    assert await raw(gateway, b"POST / HTTP/1.1\r\nHost:", seconds=5) == b""
-    answer = await raw(gateway, head(key, "Content-Length: 100") + b"{", seconds=5)
+    # The other deadline of each is far beyond what `raw` waits for.
+    gateway = await start(timeouts={"header_read_seconds": 0.5, "body_read_seconds": 100})
+    assert await raw(gateway, b"POST / HTTP/1.1\r\nHost:") == b""
+    assert await raw(gateway, b"") == b""
+    gateway = await start(timeouts={"header_read_seconds": 100, "body_read_seconds": 0.5})
+    answer = await raw(gateway, head(await gateway.key(), "Content-Length: 100") + b"{")
     assert answer.startswith(b"HTTP/1.1 408")
-    assert await raw(gateway, b"", seconds=5) == b""
 
 
 async def test_a_half_closed_client_is_gone(gateway: Gateway, key: str) -> None:
@@ -203,19 +205,28 @@ async def test_old_tls_is_refused(gateway: Gateway) -> None:
         await asyncio.open_connection("localhost", gateway.port, ssl=context)
 
 
-async def test_more_connections_than_allowed_are_turned_away(start: Starter) -> None:
+async def test_more_connections_than_allowed_are_turned_away(
+    start: Starter, http: aiohttp.ClientSession
+) -> None:
     gateway = await start(limits={"max_connections": 4})
     opened: list[Any] = []
+
+    async def counted(count: int) -> None:
+        async def so_many() -> bool:
+            return (await scrape(gateway, http))["gateway_client_connections[]"] == count
+
+        await until(so_many)
+
     try:
         for _ in range(4):
             pair = await asyncio.open_connection("localhost", gateway.port, ssl=gateway.client_tls)
             opened.append(pair)
-        await asyncio.sleep(0.1)
+        await counted(4)
         assert await raw(gateway, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n") == b""
     finally:
         for _, writer in opened:
             writer.close()
-    await asyncio.sleep(0.2)
+    await counted(0)
     request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert (await raw(gateway, request)).startswith(b"HTTP/1.1 200")
 
@@ -236,7 +247,7 @@ async def test_a_client_that_stops_reading_does_not_hold_the_engine(
     )
     writer.write(head(await gateway.key(), f"Content-Length: {len(body)}") + body)
     await writer.drain()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not engine.calls or engine.calls[0].state != "cut":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert reader is not None
@@ -264,7 +275,7 @@ async def test_framing_out_of_proportion_is_cut_off(gateway: Gateway, key: str) 
 
 
 async def test_a_wrong_key_is_refused_before_its_body_is_awaited(gateway: Gateway) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):  # less than the 30 s that a body may take
         answer = await raw(gateway, head("wrong", "Content-Length: 1000") + b"{")
     assert answer.startswith(b"HTTP/1.1 401") and b"connection: close" in answer
 
@@ -277,7 +288,7 @@ async def test_a_body_is_asked_for_when_the_client_waits_for_that(
         "localhost", gateway.port, ssl=gateway.client_tls
     )
     writer.write(head(key, f"Content-Length: {len(body)}", "Expect: 100-continue"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(body)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")

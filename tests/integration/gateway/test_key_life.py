@@ -1,6 +1,7 @@
 """A key's life at real gateways: what it did makes its tier, and nobody else can change it."""
 
 import asyncio
+import itertools
 import random
 import ssl
 import statistics
@@ -19,13 +20,14 @@ from ledger import key_strength, keys
 from ledger.connect import connect
 from ledger.key_strength import KeyHistory, Settled
 from tests.integration.gateway.conftest import Starter
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, refused_from_now, until
 from tests.support.upstream import MODEL, Engine
 from trust import apikeys, strength
 from trust.strength import Misuse
 from trust.tiers import Tier
 from trust.tls import client_context
 
+OVERLAP_SECONDS = 6
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "say 1"}]}
 
 
@@ -88,14 +90,16 @@ async def test_an_answered_request_is_credited_and_a_refused_one_is_not(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:
     worked, idle = await gateway.key(), await gateway.key()
+    began = datetime.now(UTC)
     for _ in range(5):
         assert (await ask(gateway, http, worked))[0] == 200
     assert (await ask(gateway, http, idle, model="not-there"))[0] == 404
     await own(gateway, http, idle)
     await gateway.until_shipped()
-    now = datetime.now(UTC).timestamp()
-    assert (await history(gateway, worked)).state.credits[0].mask.bit_count() == 1
-    assert strength.usage((await history(gateway, idle)).state, now) == 0
+    now = datetime.now(UTC)
+    credited = (await history(gateway, worked)).state.credits[0].mask.bit_count()
+    assert 1 <= credited <= 1 + (began.hour != now.hour)
+    assert strength.usage((await history(gateway, idle)).state, now.timestamp()) == 0
 
 
 async def test_misuse_needs_the_secret_and_something_that_is_there(
@@ -111,18 +115,24 @@ async def test_misuse_needs_the_secret_and_something_that_is_there(
     await asyncio.sleep(1.3)
     state = (await history(gateway, key)).state
     assert not any(trace.mask for trace in state.misuses)
+    began = datetime.now(UTC)
     for _ in range(3):
         assert (await ask(gateway, http, key))[0] == 403
         assert (await ask(gateway, http, key, "/tokenize", json={}))[0] == 403
-    await asyncio.sleep(1.3)
-    points = dict(
-        strength.weighed_misuses((await history(gateway, key)).state, datetime.now(UTC).timestamp())
-    )
+    points: dict[Misuse, float] = {}
+
+    async def both_are_noted() -> bool:
+        state = (await history(gateway, key)).state
+        points.update(strength.weighed_misuses(state, datetime.now(UTC).timestamp()))
+        return sum(weight > 0 for weight in points.values()) >= 2
+
+    await until(both_are_noted)
     assert {kind for kind, weight in points.items() if weight} == {
         Misuse.FORBIDDEN_MODEL,
         Misuse.FORBIDDEN_SCOPE,
     }
-    assert all(weight <= 1 for weight in points.values())
+    hours = 1 + (began.hour != datetime.now(UTC).hour)
+    assert all(weight <= hours for weight in points.values())
 
 
 async def test_nobody_without_the_secret_changes_a_key_or_its_holders_luck(
@@ -237,7 +247,8 @@ async def test_rotation_has_an_overlap_and_happens_once(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:
     old = await gateway.key(name="alice")
-    status, body = await rotate(gateway, http, old, overlap_seconds=3)
+    status, body = await rotate(gateway, http, old, overlap_seconds=OVERLAP_SECONDS)
+    began = time.monotonic()
     assert status == 200
     new = body["key"]
     assert body["replaces"] == apikeys.parse(old).id
@@ -248,10 +259,13 @@ async def test_rotation_has_an_overlap_and_happens_once(
     await asyncio.sleep(TICK_SECONDS)
     status, refused = await rotate(gateway, http, new)
     assert (status, refused["error"]["code"]) == (409, "already_rotated")
-    deadline = time.monotonic() + 3
-    while (await ask(gateway, http, old))[0] == 200:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
+    assert time.monotonic() - began < OVERLAP_SECONDS, "too slow a machine to tell"
+    await asyncio.sleep(began + OVERLAP_SECONDS - time.monotonic())
+
+    async def old_status() -> int:
+        return (await ask(gateway, http, old))[0]
+
+    await refused_from_now(old_status)
     assert (await ask(gateway, http, new))[0] == 200
     logged = "\n".join(gateway.lines)
     assert new[16:50] not in logged
@@ -312,12 +326,13 @@ async def test_time_does_not_tell_why_a_key_does_not_work(
     gateway: Gateway, engine: Engine, http: aiohttp.ClientSession
 ) -> None:
     """Unknown id, wrong secret, expired, revoked: latencies in random order, compared pairwise by a
-    permutation test on medians. With nothing to tell, p is below 0.001 once in a thousand runs.
+    permutation test on medians. With nothing to tell, p is below 0.001 once in a thousand runs;
+    where it is, the measurement is made again.
     """
     del engine
     good = await gateway.key()
     wrong = apikeys.ApiKey(apikeys.parse(good).id, apikeys.generate().secret).reveal()
-    expired = await gateway.key(expires_at=datetime.now(UTC) + timedelta(seconds=0.2))
+    expired = await gateway.key(expires_at=datetime.now(UTC) + timedelta(seconds=1))
     revoked = await gateway.key()
     async with await connect(gateway.database.settings("operator")) as connection:
         await keys.revoke(connection, apikeys.parse(revoked).id, reason="x", actor="x")
@@ -325,19 +340,26 @@ async def test_time_does_not_tell_why_a_key_does_not_work(
     shown = {"unknown": apikeys.generate().reveal(), "wrong": wrong, "expired": expired,
              "revoked": revoked}  # fmt: skip
     rng = random.Random(3)  # noqa: S311
-    found: dict[str, list[float]] = {name: [] for name in shown}
-    for _ in range(400):
-        order = list(shown)
-        rng.shuffle(order)
-        for name in order:
-            began = time.perf_counter()
-            status, _ = await ask(gateway, http, shown[name], "/v1/models", "GET")
-            found[name].append(time.perf_counter() - began)
-            assert status == 401
-    names = list(shown)
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            assert _p_value(found[one], found[other], rng) > 0.001, (one, other)
+    suspected = set(itertools.combinations(shown, 2))
+    # Six pairs make chance look suspicious once in 170 runs; what is real shows every time.
+    for _ in range(3):
+        found: dict[str, list[float]] = {name: [] for name in shown}
+        for _ in range(400):
+            order = list(shown)
+            rng.shuffle(order)
+            for name in order:
+                began = time.perf_counter()
+                status, _ = await ask(gateway, http, shown[name], "/v1/models", "GET")
+                found[name].append(time.perf_counter() - began)
+                assert status == 401
+        suspected = {
+            (one, other)
+            for one, other in suspected
+            if _p_value(found[one], found[other], rng) <= 0.001
+        }
+        if not suspected:
+            return
+    raise AssertionError(f"three times in a row: {suspected}")
 
 
 def _p_value(one: list[float], other: list[float], rng: random.Random) -> float:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from ledger.limits import Limits
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows
@@ -11,6 +13,8 @@ from tests.support.node import played, raised_as_documented
 from tests.support.upstream import MODEL, Engine
 
 
+# Where it is not installed yet, npm asks the machine's registry for it.
+@pytest.mark.timeout(300)
 async def test_the_official_node_client(gateway: Gateway, engine: Engine, rows: Rows) -> None:
     found = await played(
         f"{gateway.url}/v1",
@@ -33,7 +37,7 @@ async def test_the_official_node_client(gateway: Gateway, engine: Engine, rows: 
     assert formats == ["json_schema"]
     # It left in the middle of a stream: the engine's work was cut, and that is on record.
     assert found["left"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not [call for call in engine.calls if call.state == "cut"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     outcomes = [row.outcome.outcome for row in await rows() if row.outcome]

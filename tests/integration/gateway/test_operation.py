@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.metrics import ROUTES
 from ledger.requests import Outcome, RequestRecord
 from tests.integration.gateway.conftest import Rows, Starter
-from tests.support.gateway import Gateway
-from tests.support.upstream import MODEL, PROMPT_TOKENS
+from tests.support.gateway import Gateway, until
+from tests.support.upstream import MODEL, PROMPT_TOKENS, Engine
 
 
 def say(text: str, **more: Any) -> dict[str, Any]:
@@ -82,18 +83,20 @@ async def test_systemd_hears_ready_watchdog_and_stopping(start: Starter, tmp_pat
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.setblocking(False)
+        heard: list[str] = []
+
+        async def alive() -> bool:
+            with suppress(BlockingIOError):
+                while True:
+                    heard.append(systemd.recv(4096).decode())
+            return heard.count("WATCHDOG=1") >= 3
+
         gateway = await start(notify=systemd)
-        await asyncio.sleep(0.5)
+        await until(alive)
         assert await gateway.stop() == 0
-        heard = []
-        while True:
-            try:
-                heard.append(systemd.recv(4096).decode())
-            except BlockingIOError:
-                break
+        await alive()
     # The watchdog may be first by a breath: it starts with the loop.
     assert any(message.startswith("READY=1") for message in heard)
-    assert heard.count("WATCHDOG=1") >= 3
     assert heard[-1].startswith(("STOPPING=1", "WATCHDOG=1"))
     assert any(message.startswith("STOPPING=1") for message in heard)
 
@@ -108,21 +111,30 @@ async def left_to_ship(gateway: Gateway, rows: Rows) -> RequestRecord:
 
 
 async def test_a_stream_under_way_finishes_while_the_gateway_stops(
-    start: Starter, http: aiohttp.ClientSession, rows: Rows
+    start: Starter, engine: Engine, http: aiohttp.ClientSession, rows: Rows
 ) -> None:
     gateway = await start()
     async with http.post(
         f"{gateway.url}/v1/chat/completions",
-        json=say("pause 0.1 15", stream=True),
+        json=say("hold 15", stream=True),
         headers={"Authorization": f"Bearer {await gateway.key()}"},
         ssl=gateway.client_tls,
     ) as answer:
         received = await answer.content.readany()
         stopping = asyncio.create_task(gateway.stop())
-        await asyncio.sleep(0.3)
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await http.get(f"{gateway.url}/health/live", ssl=gateway.client_tls)
+
+        async def nobody_new_is_taken() -> bool:
+            close = {"Connection": "close"}
+            url = f"{gateway.url}/health/live"
+            try:
+                async with http.get(url, ssl=gateway.client_tls, headers=close):
+                    return False
+            except aiohttp.ClientConnectorError:
+                return True
+
+        await until(nobody_new_is_taken)
         assert (await scrape(gateway, http))["gateway_draining[]"] == 1
+        engine.release()
         received += await answer.content.read()
     assert received.endswith(b"data: [DONE]\n\n") and received.count(b"word") == 15
     assert await stopping == 0
@@ -176,7 +188,7 @@ async def test_a_wrong_configuration_is_said_in_one_line(tmp_path: Path) -> None
 
 
 async def test_one_hung_engine_delays_nobody_else(
-    start: Starter, http: aiohttp.ClientSession
+    start: Starter, engine: Engine, http: aiohttp.ClientSession
 ) -> None:
     gateway = await start()
     headers = {"Authorization": f"Bearer {await gateway.key()}"}
@@ -190,8 +202,8 @@ async def test_one_hung_engine_delays_nobody_else(
             return answer.status
 
     hanging = [asyncio.create_task(ask("hang 0", stream=True)) for _ in range(20)]
-    await asyncio.sleep(0.5)
-    async with asyncio.timeout(5):
+    await engine.until_asked(20)
+    async with asyncio.timeout(30):
         assert await asyncio.gather(*(ask("say 1") for _ in range(10))) == [200] * 10
     for task in hanging:
         task.cancel()

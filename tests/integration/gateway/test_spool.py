@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.integration.gateway.conftest import Starter, upstreams
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, until
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
 
@@ -37,6 +37,14 @@ class Clients:
         self.statuses: Counter[int] = Counter()
         self._number = 0
         self._tasks = [asyncio.create_task(self._work(n)) for n in range(count)]
+
+    async def until_whole(self, more: int) -> None:
+        """Wait until so many more answers have come, and for a moment: both shippers work then."""
+        wanted = len(self.whole) + more
+        async with asyncio.timeout(60):
+            while len(self.whole) < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.3)
 
     async def end(self) -> None:
         self._ending.set()
@@ -112,18 +120,17 @@ async def test_a_gateway_killed_under_load_loses_and_doubles_nothing(
     clients.gateways = two
     try:
         for turn in range(KILLS):
-            await asyncio.sleep(1.0)
+            await clients.until_whole(30)
             victim = two[turn % 2]
             clients.gateways = [gateway for gateway in two if gateway is not victim]
             await victim.stop(signal.SIGKILL)
             victim.port, victim._ready = 0, asyncio.Event()
             await victim.start()
             clients.gateways = two
-        await asyncio.sleep(0.5)
+        await clients.until_whole(30)
         await clients.end()
         for gateway in two:
             await gateway.until_shipped()
-        assert len(clients.whole) > 50
         assert set(clients.statuses) <= {200, 502, 503}
         lost = agree(empty, clients.whole)
         assert lost <= KILLS * 6
@@ -140,14 +147,20 @@ async def test_a_killed_shipper_is_started_again_and_sends_nothing_twice(
     clients = Clients(await gateway.key())
     clients.gateways = [gateway]
     for _ in range(2):
-        await asyncio.sleep(0.8)
-        assert gateway.process is not None
-        pids = subprocess.run(  # noqa: ASYNC221
-            ["pgrep", "-P", str(gateway.process.pid), "-f", "gateway.shipper"],
-            capture_output=True, text=True, check=False,
-        ).stdout.split()  # fmt: skip
-        for pid in pids:
-            os.kill(int(pid), signal.SIGKILL)
+        await clients.until_whole(30)
+
+        async def killed() -> bool:
+            assert gateway.process is not None
+            pids = subprocess.run(  # noqa: ASYNC221
+                ["pgrep", "-P", str(gateway.process.pid), "-f", "gateway.shipper"],
+                capture_output=True, text=True, check=False,
+            ).stdout.split()  # fmt: skip
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+            return pids != []
+
+        # A new one is started after a pause, and needs a moment to be the program it is.
+        await until(killed)
     await clients.end()
     await gateway.until_shipped()
     assert clients.whole and set(clients.statuses) == {200}
@@ -166,11 +179,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_refuses_the_new_finishes_the_old_and_recovers(
-    start: Starter, empty: Server, small_disk: Path, http: aiohttp.ClientSession
+    start: Starter,
+    engine: Engine,
+    empty: Server,
+    small_disk: Path,
+    http: aiohttp.ClientSession,
 ) -> None:
     gateway = await start(
         spool={"path": str(small_disk / "spool"), "segment_kib": 64},
-        timeouts={"header_read_seconds": 120.0},
+        timeouts={"header_read_seconds": 120.0, "upstream_between_bytes_seconds": 600.0},
     )
     key = await gateway.key()
     headers = {"Authorization": f"Bearer {key}"}
@@ -189,10 +206,10 @@ async def test_a_full_disk_refuses_the_new_finishes_the_old_and_recovers(
     empty.stop()
     try:
         (small_disk / "rest").write_bytes(bytes(300 << 10))
-        slow = asyncio.create_task(ask("pause 0.5 12", stream=True))
-        await asyncio.sleep(0.2)
+        slow = asyncio.create_task(ask("hold 12", stream=True))
+        await engine.until_asked(2)
         answered, refused = 0, 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while refused < 20:
                 statuses = await asyncio.gather(*(ask("say 1") for _ in range(10)))
                 assert {status for status, _ in statuses} <= {200, 503}
@@ -202,16 +219,17 @@ async def test_a_full_disk_refuses_the_new_finishes_the_old_and_recovers(
                 refused += len(said)
                 if answered > 1000:
                     raise AssertionError("the disk never filled")
+        engine.release()
         status, body = await slow
         assert status == 200 and body.endswith(b"data: [DONE]\n\n")
     finally:
         empty.start()
         await asyncio.sleep(1)
     (small_disk / "rest").unlink()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await ask("say 1"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             finished = Counter(
                 event["data"]["outcome"] for event in events(empty, "request.finished")
