@@ -23,14 +23,14 @@ def require_standby(server: Server, name: str) -> None:
     server.psql(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
     server.psql("SELECT pg_reload_conf()")
     shown = "SELECT current_setting('synchronous_standby_names')"
-    wait_for(lambda: server.psql(shown) == name, 10, "the setting")
+    wait_for(lambda: server.psql(shown) == name, 60, "the setting")
     # The checkpointer tells the others; until it has, commits do not wait.
     server.psql("CHECKPOINT")
 
 
 async def until_waiting(server: Server) -> None:
     """Wait until a commit waits for the standby."""
-    for _ in range(100):
+    for _ in range(600):
         if server.psql(WAITING) != "0":
             return
         await asyncio.sleep(0.05)

@@ -77,7 +77,7 @@ class Running:
             for name, value in (line.rsplit(" ", 1) for line in lines)
         }
 
-    async def until(self, sample: str, value: float, seconds: float = 40) -> None:
+    async def until(self, sample: str, value: float, seconds: float = 90) -> None:
         """Wait until a metric has reached `value`."""
         async with asyncio.timeout(seconds):
             while (await self.metrics()).get(sample, -1) < value:  # noqa: ASYNC110
@@ -97,7 +97,7 @@ async def running(settings: SequencerSettings) -> AsyncIterator[Running]:
         yield Running(settings, task, listening.result())
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 @asynccontextmanager

@@ -88,7 +88,7 @@ async def append_until_refused(server: Server) -> tuple[list[Event], list[Event]
     while True:
         events = [event() for _ in range(50)]
         try:
-            await append(server.settings("operator"), events, give_up_seconds=2.0)
+            await append(server.settings("operator"), events, give_up_seconds=4.0)
         except LedgerError as error:
             return acked, events, error
         acked += events
@@ -128,7 +128,7 @@ async def test_data_that_no_longer_fits_is_refused_with_the_reason(
     assert server.process is not None
     assert server.process.poll() is None, "the server goes on, and answers readers"
     filler.unlink()
-    assert await append(server.settings("operator"), refused, give_up_seconds=10) == len(refused)
+    assert await append(server.settings("operator"), refused, give_up_seconds=60) == len(refused)
     await check(server, acked + refused)
 
 
@@ -145,5 +145,5 @@ async def test_wal_that_no_longer_fits_stops_the_server_and_loses_nothing(
     filler.unlink()
     if server.process is None or server.process.poll() is not None:
         server.start()
-    assert await append(server.settings("operator"), unsure, give_up_seconds=20) in (0, 50)
+    assert await append(server.settings("operator"), unsure, give_up_seconds=60) in (0, 50)
     await check(server, acked + unsure)

@@ -66,8 +66,8 @@ def test_a_round_is_timed_and_judged(play: Play, tmp_path: Path) -> None:
     assert report.violations == []
     (found,) = report.rounds
     assert (found.fault, found.number, found.primary, found.whole) == ("postgres", 1, "here", 0.5)
-    assert 1.5 < found.writes <= found.slowest < 10
-    assert 1.5 < found.numbering < 10
+    assert 1.5 < found.writes <= found.slowest < 60
+    assert 1.5 < found.numbering < 60
     assert report.acked > 50
     assert report.probes > 5
     assert cast(Any, play.cluster).verified == [("ledger", "verify", "--full")]
@@ -76,7 +76,7 @@ def test_a_round_is_timed_and_judged(play: Play, tmp_path: Path) -> None:
 def test_what_is_broken_in_a_round_is_reported(play: Play, database: Server) -> None:
     play.start()
     crash(database)
-    assert play.load.wait_acked(time.monotonic(), 30)
+    assert play.load.wait_acked(time.monotonic(), 90)
     database.psql(f"{SUPERUSER} {DELETE}", "federation")
     play.load.processes["client1"].kill()
     play.load.processes["client1"].wait()

@@ -42,7 +42,7 @@ async def test_a_wait_that_is_ended_from_outside_is_no_acknowledgement(
     """Postgres says COMMIT with a mere warning when the wait is cancelled."""
     made = event()
     attempt = asyncio.create_task(
-        append(alone.settings("operator"), [made], give_up_seconds=2 * PATIENCE_SECONDS)
+        append(alone.settings("operator"), [made], give_up_seconds=3 * PATIENCE_SECONDS)
     )
     await until_waiting(alone)
     alone.psql(END[how])
@@ -64,7 +64,7 @@ async def test_what_is_seen_after_a_crash_is_not_acknowledged_either(alone: Serv
     with pytest.raises(OutcomeUnknown):
         await append(settings, [made], give_up_seconds=PATIENCE_SECONDS)
     require_standby(alone, "")
-    assert await append(settings, [made], give_up_seconds=10) == 0
+    assert await append(settings, [made], give_up_seconds=60) == 0
 
 
 async def test_a_tree_that_no_standby_has_is_not_continued_or_shown(alone: Server) -> None:

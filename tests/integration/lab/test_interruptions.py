@@ -42,7 +42,7 @@ def up_in_background(federation: Federation, home: Home) -> Iterator[subprocess.
         process.kill()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
     """Poll until it holds; fails the test when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

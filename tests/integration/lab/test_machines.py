@@ -72,7 +72,7 @@ def test_up_again_changes_nothing_and_takes_no_time(running: Federation, home: H
     before = [boot_id(running, home, node) for node in running.nodes]
     begun = time.monotonic()
     assert lab.up(running, home) == ()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
     assert [boot_id(running, home, node) for node in running.nodes] == before
 
 
@@ -107,7 +107,7 @@ def test_a_power_cut_ends_everything_and_the_disk_survives(running: Federation, 
     lab.run_in(running, home, node, ["touch", "/root/kept"], check=True)
     begun = time.monotonic()
     assert lab.kill(running, home, [node]) == (node.name,)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     status = lab.status(running, home, [node])[0]
     assert (status.running, status.ssh, status.made) == (False, False, True)
     with pytest.raises(NodeNotRunning, match="lab boot"):
@@ -150,7 +150,7 @@ def test_down_leaves_nothing_and_up_finds_the_disks(running: Federation, home: H
     assert traces(running, home)
     begun = time.monotonic()
     lab.down(running, home)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     assert traces(running, home) == []
     assert lab.down(running, home) == ()
     lab.up(running, home)

@@ -179,7 +179,7 @@ async def test_retries_that_race_the_sequencer_are_never_doubled(database: Serve
     sequencer = asyncio.create_task(sequencing())
     assert sum(await asyncio.gather(*(writing(seed) for seed in range(4)))) == len(made)
     done.set()
-    assert (await asyncio.wait_for(sequencer, 30)).size == len(made)
+    assert (await asyncio.wait_for(sequencer, 120)).size == len(made)
     async with await connect(database.settings("operator")) as connection:
         found = await rows(connection, "SELECT seq, id FROM ledger.log ORDER BY seq")
         assert [row["seq"] for row in found] == list(range(len(made)))
@@ -324,13 +324,16 @@ async def test_batches_keep_order_and_limits() -> None:
 
 
 async def test_one_try_over_a_lost_connection_is_an_unknown_outcome(
-    operator: Connection, superuser: Connection
+    database: Server, operator: Connection, superuser: Connection
 ) -> None:
     """The insert waits for a lock when the session is ended by force."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     async with superuser.transaction():
         await superuser.execute("LOCK TABLE ledger.inbox IN EXCLUSIVE MODE")
         attempt = asyncio.create_task(send(operator, bodies([event()])))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while database.psql(waiting) == "0":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         await end_sessions(superuser)
         with pytest.raises(OutcomeUnknown, match="the answer to a write never came"):
             await attempt
@@ -392,8 +395,9 @@ async def test_append_takes_a_pool_and_bytes(database: Server) -> None:
 async def test_a_server_killed_while_appending_never_tells_a_lie(database: Server) -> None:
     """Every append that was acknowledged is there; every other one is, once repeated."""
     acknowledged, unknown = [], []
+    begun: set[int] = set()
 
-    async def work() -> None:
+    async def work(number: int) -> None:
         async with await connect(database.settings("operator")) as connection:
             while True:
                 made = event()
@@ -403,13 +407,15 @@ async def test_a_server_killed_while_appending_never_tells_a_lie(database: Serve
                     unknown.append(made)
                     return
                 acknowledged.append(made)
+                begun.add(number)
 
-    workers = [asyncio.create_task(work()) for _ in range(3)]
-    await asyncio.sleep(0.5)
+    workers = [asyncio.create_task(work(number)) for number in range(3)]
+    async with asyncio.timeout(60):
+        while len(begun) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     database.stop()
     await asyncio.gather(*workers)
     database.start()
-    assert acknowledged
     assert len(unknown) == 3
     async with await connect(database.settings("operator")) as connection:
         for made in acknowledged:

@@ -110,14 +110,17 @@ async def test_a_host_that_does_not_answer_costs_no_timeout(database: Server) ->
     """Something takes the connection there and says nothing, as a network that drops packets."""
     with socket.create_server(("127.0.0.2", database.port)):
         settings = database.settings(
-            "gateway", hosts=("localhost", "localhost"), addresses=("127.0.0.2", "127.0.0.1")
+            "gateway",
+            hosts=("localhost", "localhost"),
+            addresses=("127.0.0.2", "127.0.0.1"),
+            connect_timeout_seconds=60,
         )
         begun = time.monotonic()
         async with await connect(settings) as connection:
             await ping(connection)
         async with pool(settings) as connections, borrow(connections) as connection:
             await ping(connection)
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 20
 
 
 async def test_a_server_that_is_down_is_unavailable_soon(database: Server) -> None:
@@ -125,8 +128,8 @@ async def test_a_server_that_is_down_is_unavailable_soon(database: Server) -> No
     try:
         start = time.monotonic()
         with pytest.raises(Unavailable, match=r"refused|does not exist"):
-            await connect(database.settings("gateway"))
-        assert time.monotonic() - start < 3
+            await connect(database.settings("gateway", connect_timeout_seconds=60))
+        assert time.monotonic() - start < 20
     finally:
         database.start()
 

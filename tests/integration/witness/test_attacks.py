@@ -36,7 +36,7 @@ from tests.support.tlog import MemoryLog, log_key
 from tests.support.witnesses import RunningWitness, witness_size
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 
 
 @dataclass

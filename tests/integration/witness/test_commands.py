@@ -230,12 +230,12 @@ async def test_events_are_looked_at_and_searched(stage: Stage, log: StoredLog) -
 async def test_tail_follows(stage: Stage, log: StoredLog) -> None:
     await log.grow(5)
     following = asyncio.create_task(asyncio.to_thread(stage.fedctl, "ledger", "tail", "-f"))
-    for _ in range(100):
+    for _ in range(600):
         await asyncio.sleep(0.1)
         if "thing 4" in stage.out.getvalue():
             break
     await log.grow(7)
-    for _ in range(100):
+    for _ in range(600):
         await asyncio.sleep(0.1)
         if "thing 11" in stage.out.getvalue():
             break
