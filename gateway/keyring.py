@@ -35,6 +35,8 @@ UNKNOWN_SECONDS = 0.8
 LOOKUPS_AT_ONCE = 500
 MAX_WAITING = 10_000
 READS = 5
+# A question that fails sooner was cut off; what fails later is a ledger that is away.
+CUT_OFF_SECONDS = 0.5
 # How many keys in use are passed over, at most, before one of them goes.
 PASSES = 64
 NEVER = float("-inf")
@@ -233,10 +235,18 @@ class Keyring:
                 self._finish(ids, found, None)
 
     async def _read(self, ids: Sequence[str]) -> dict[str, Entry]:
+        cut_off = False
         for _ in range(READS):
             asked_at = self._now()
             self.lookups += 1
-            version, verifiers = await self._source.find_many(ids)
+            try:
+                version, verifiers = await self._source.find_many(ids)
+            except Unavailable:
+                # One connection was ended: on another the ledger may well be reached (rule 3).
+                if cut_off or self._now() - asked_at > CUT_OFF_SECONDS:
+                    raise
+                cut_off = True
+                continue
             # Older than what the listener has applied: a change may have been overlooked.
             if version >= self.version:
                 return {verifier.id: Entry(verifier, asked_at) for verifier in verifiers}

@@ -51,11 +51,15 @@ class Source:
         self.known = {v.id: v for v in known}
         self.version = 1
         self.away = False
+        self.cut = 0
         self.pause: asyncio.Event | None = None
         self.asked: list[list[str]] = []
 
     async def find_many(self, key_ids: Sequence[str]) -> tuple[int, Sequence[Verifier]]:
         self.asked.append(list(key_ids))
+        if self.cut:
+            self.cut -= 1
+            raise Unavailable("the connection was ended")
         if self.away:
             raise Unavailable("gone")
         answer = self.version, [self.known[i] for i in key_ids if i in self.known]
@@ -125,6 +129,19 @@ async def test_a_revocation_that_is_not_heard_holds_after_the_lease() -> None:
     assert await works(gate, 1)
     clock.time += 0.2
     assert not await works(gate, 1)
+
+
+async def test_a_connection_that_is_ended_is_not_a_ledger_that_is_away() -> None:
+    """A revocation holds within the lease although the question for it was cut off once."""
+    source = Source(verifier(1), verifier(2))
+    _, gate, clock = world(source, lease_seconds=1.0)
+    assert await works(gate, 1)
+    source.revoke(1)
+    clock.time += 1.1
+    source.cut = 1
+    assert not await works(gate, 1)
+    source.cut = 1
+    assert await works(gate, 2)
 
 
 async def test_a_key_that_changes_while_it_is_read_is_read_again() -> None:
