@@ -12,10 +12,13 @@ from gateway.deadlines import Deadlines
 from gateway.errors import Refused
 from gateway.exchange import Exchange
 from gateway.settings import Limits, Timeouts
+from inventory.ending import ended
 
 BACKLOG = 2048
 # Idle connections live a little into the drain: their clients' next answer tells them to go.
 IDLE_DRAIN_SECONDS = 0.5
+# An answer that is cut is recorded first: that may take a moment on a busy disk.
+CUT_AGAIN_SECONDS = 10.0
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -87,9 +90,7 @@ class Front:
                 connection.close_if_idle()
             await asyncio.sleep(0.02)
         tasks = [c.task for c in self.connections if c.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks, again_seconds=CUT_AGAIN_SECONDS)
 
     async def close(self) -> None:
         """End every connection, now."""

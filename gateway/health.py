@@ -11,6 +11,7 @@ from gateway.ledger_client import WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.spool.audit import SpoolAudit
 from gateway.upstreams import Upstreams
+from inventory.ending import ended
 from ledger.errors import LedgerError
 
 
@@ -72,9 +73,7 @@ class Health:
 
     async def stop(self) -> None:
         """Stop looking."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
 
     async def _watch_ledger(self) -> None:
         while True:

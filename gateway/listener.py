@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from gateway.keyring import Keyring
 from gateway.metrics import GatewayMetrics
+from inventory.ending import ended
 from ledger import changes, upstreams
 from ledger.connect import Connection
 from ledger.errors import LedgerError
@@ -53,8 +54,7 @@ class Listener:
     async def stop(self) -> None:
         """End, and close the connection."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
 
     async def _run(self) -> None:
         while True:

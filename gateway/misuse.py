@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from gateway.metrics import GatewayMetrics
+from inventory.ending import ended
 from ledger.errors import LedgerError
 from ledger.key_strength import Use, misused
 from trust.strength import HOUR_SECONDS, Misuse
@@ -57,8 +58,7 @@ class MisuseNotes:
     async def stop(self) -> None:
         """Send what waits, once, and end."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
         with suppress(LedgerError, TimeoutError):
             await self.flush()
 

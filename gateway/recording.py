@@ -18,6 +18,7 @@ from gateway.spool.audit import SpoolAudit
 from gateway.spool.mark import Point
 from gateway.spool.reader import Progress
 from gateway.spool.writer import Spool
+from inventory.ending import ended
 
 MEBIBYTE = 1 << 20
 MEASURE_SECONDS = 1.0
@@ -72,9 +73,7 @@ class Recording:
 
     async def stop(self) -> None:
         """After the last request: write what waits, ship what the ledger takes at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
         await self.audit.tend()
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):

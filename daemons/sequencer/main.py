@@ -24,6 +24,7 @@ from daemons.sequencer.settings import SequencerSettings
 from daemons.sequencer.shell import Sequencer
 from daemons.sequencer.witnesses import Heads, WitnessClient
 from inventory.config import resolve
+from inventory.ending import ended
 from inventory.notify import Notifier
 from ledger.connect import Settings as LedgerSettings
 from ledger.connect import pool
@@ -181,9 +182,7 @@ async def _work(
             if task.done():
                 task.result()
     finally:
-        for each in (stopping, watchdog, working, *following):
-            each.cancel()
-        await asyncio.gather(stopping, watchdog, working, *following, return_exceptions=True)
+        await ended(stopping, watchdog, working, *following)
 
 
 async def _listen(

@@ -26,6 +26,7 @@ from gateway.member import Member
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.usage import Usage
+from inventory.ending import ended
 from ledger.errors import LedgerError, Unavailable
 from ledger.limits import UNLIMITED, Limits, tenant_subject
 from ledger.quotas import CONCURRENT, Ask, Deal
@@ -291,8 +292,7 @@ class Limiter:
     async def stop(self) -> None:
         """Give everything back; the last thing a gateway does with its limits."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
         with suppress(LedgerError, TimeoutError):
             async with asyncio.timeout(self._terms.patience_seconds):
                 await self._forget(list(self._accounts.values()))

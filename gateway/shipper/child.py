@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from inventory.ending import ended
+
 logger = logging.getLogger("gateway.shipper")
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
@@ -32,8 +34,7 @@ class ShipperChild:
     async def stop(self) -> None:
         """End it: it finishes its batch."""
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await ended(self._keeping)
         process = self._process
         if process is None or process.returncode is not None:
             return
