@@ -44,7 +44,7 @@ def test_a_full_disk_on_the_primary(small: tuple[Cluster, Node], tmp_path: Path)
     cluster, node = small
     load = Load("full", tmp_path / "load", cluster.settings, cluster.servers, clients=3)
     load.padding_bytes = 20_000
-    play = Play(cluster, load, print)
+    play = Play(cluster, load, print, resume_seconds=60.0)
     play.start()
     begun = time.monotonic()
     disk.fill(cluster, node)

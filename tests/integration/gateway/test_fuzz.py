@@ -125,9 +125,12 @@ async def limited_key(gateway: Gateway) -> str:
 
 async def sent(gateway: Gateway, pieces: list[bytes]) -> bytes:
     """Send pieces; everything until the gateway ends the connection, which it must."""
-    reader, writer = await asyncio.open_connection(
-        "localhost", gateway.port, ssl=gateway.client_tls
-    )
+    try:
+        reader, writer = await asyncio.open_connection(
+            "localhost", gateway.port, ssl=gateway.client_tls
+        )
+    except (ConnectionError, ssl.SSLError):
+        return b""  # on a busy machine also a handshake may take longer than it may
     try:
         async with asyncio.timeout(END_SECONDS):
             try:
@@ -223,7 +226,7 @@ async def test_whatever_clients_send_ends_in_time_and_leaves_nothing_behind(
     start: Starter, engine: Engine, http: aiohttp.ClientSession, watched: Any
 ) -> None:
     gateway = await start(
-        timeouts={**TIMEOUTS, **PATIENT},
+        timeouts={**TIMEOUTS, **PATIENT, "header_read_seconds": 1, "body_read_seconds": 1},
         aliases={"nick": MODEL},
         ledger=POOL,
     )

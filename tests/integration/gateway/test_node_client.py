@@ -14,7 +14,7 @@ from tests.support.upstream import MODEL, Engine
 
 
 # Where it is not installed yet, npm asks the machine's registry for it.
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 async def test_the_official_node_client(gateway: Gateway, engine: Engine, rows: Rows) -> None:
     found = await played(
         f"{gateway.url}/v1",

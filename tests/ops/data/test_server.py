@@ -191,7 +191,7 @@ def _start(node: Node) -> None:
             command, user=account.pw_uid, group=account.pw_gid, cwd="/", stdout=log, stderr=log
         )
     ready = [f"{role.BINARIES}/pg_isready", "-q", "-h", str(node.root), "-p", str(node.port)]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while subprocess.run(ready, check=False).returncode != 0:
         log_text = (node.root / "server.log").read_text()
         assert node.process.poll() is None, log_text

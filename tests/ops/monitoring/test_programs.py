@@ -39,7 +39,7 @@ from trust.signing import key_pem
 
 pytestmark = pytest.mark.programs
 LOOPBACK = IPv4Address("127.0.0.1")
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 UNITS = (NODE_EXPORTER, ALERTMANAGER, PROMETHEUS)
 
 
@@ -55,7 +55,7 @@ class Machine:
     def get(self, port: int, path: str) -> str:
         """The body behind an HTTPS address, as a holder of a certificate."""
         url = f"https://127.0.0.1:{port}{path}"
-        with urllib.request.urlopen(url, context=self.trusted, timeout=5) as answer:
+        with urllib.request.urlopen(url, context=self.trusted, timeout=30) as answer:
             text: bytes = answer.read()
         return text.decode()
 
@@ -110,7 +110,7 @@ def test_rules_are_loaded_and_alertmanager_is_reached(machine: Machine) -> None:
 def test_a_client_without_a_certificate_gets_nothing(machine: Machine, service: str) -> None:
     url = f"https://127.0.0.1:{getattr(machine.ports, service)}/metrics"
     with pytest.raises(OSError, match=r"certificate|closed|reset|EOF"):
-        urllib.request.urlopen(url, context=machine.anonymous, timeout=5).read()
+        urllib.request.urlopen(url, context=machine.anonymous, timeout=30).read()
 
 
 @pytest.mark.parametrize("service", ["node_exporter", "alertmanager", "prometheus"])
@@ -120,7 +120,7 @@ def test_tls_1_2_is_refused(machine: Machine, service: str) -> None:
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     url = f"https://127.0.0.1:{getattr(machine.ports, service)}/metrics"
     with pytest.raises(OSError, match="protocol version"):
-        urllib.request.urlopen(url, context=old, timeout=5).read()
+        urllib.request.urlopen(url, context=old, timeout=30).read()
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(machine: Machine) -> None:
