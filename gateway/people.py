@@ -25,8 +25,6 @@ from ledger.quotas import Holder
 from trust.apikeys import Pepper
 
 MEASURE_SECONDS = 1.0
-# A step may not take longer than this: a key is looked up while its request waits.
-STEP_SECONDS = 1.5
 FIRST_LOOK_SECONDS = 1.5
 
 
@@ -67,7 +65,7 @@ class People:
             quotas.lease_seconds,
             settings.timeouts.upstream_total_seconds + settings.timeouts.drain_seconds,
         )
-        source = LedgerLimits(pool, holder, watched, STEP_SECONDS, pepper)
+        source = LedgerLimits(pool, holder, watched, keys.lookup_seconds, pepper)
         keyring = Keyring(
             source,
             KeyTerms(keys.lease_seconds, keys.stale_seconds, keys.max_cached, keys.max_unknown),

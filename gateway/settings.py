@@ -65,6 +65,8 @@ class Keys(Section):
     poll_seconds: Annotated[float, Field(ge=0.05, le=10)] = 0.25
     lease_seconds: Annotated[float, Field(ge=0.2, le=60)] = 0.9
     stale_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 3600.0
+    # A key is looked up while its request waits.
+    lookup_seconds: Annotated[float, Field(ge=0.2, le=60)] = 1.5
     max_cached: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
     max_unknown: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     source_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100

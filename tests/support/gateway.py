@@ -177,10 +177,11 @@ class Gateway:
                 "hosts": ["localhost"],
                 "addresses": ["127.0.0.1"],
                 "port": self.database.port,
-                "acquire_timeout_seconds": 5.0,
+                "acquire_timeout_seconds": 3.0,
             },
             # Tests show many keys that do not work, all from one address.
-            "keys": {"source_burst": 1_000_000},
+            # (And a busy machine's ledger is not away.)
+            "keys": {"source_burst": 1_000_000, "lookup_seconds": 20.0},
             "spool": {"path": str(self.spool), "segment_kib": 256, "max_mib": 64},
             "timeouts": {},
             "routing": {},
