@@ -111,7 +111,7 @@ async def start(folder: Path, ledger: Server, engine: Engine) -> AsyncIterator[S
 @pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A plain client, for what the official one would never send."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
         yield session
 
 

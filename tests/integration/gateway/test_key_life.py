@@ -141,7 +141,9 @@ async def test_nobody_without_the_secret_changes_a_key_or_its_holders_luck(
     """A thousand random attempts from the holder's own address, with its id: the row stays bit for
     bit, the attacker is told to wait, and every request of the holder in between is answered.
     """
-    gateway = await start(keys={"source_burst": 20, "source_per_minute": 1})
+    gateway = await start(
+        keys={"source_burst": 20, "source_per_minute": 1}, ledger={"acquire_timeout_seconds": 20}
+    )
     key = await gateway.key()
     before = await history(gateway, key)
     rng = random.Random(7)  # noqa: S311
