@@ -44,7 +44,7 @@ class RunningGuardian:
                 stderr=log,
                 cwd=REPOSITORY,
             )
-        deadline = time.monotonic() + 3 * START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while True:
             code = self.process.poll()
             if code is not None or time.monotonic() > deadline:

@@ -36,7 +36,7 @@ class Desk:
         self.server, self.stage, self.cards = server, Stage(folder), folder / "cards"
         self.oldest: datetime | None = NO_BACKUP
         self.stage.custody = CustodyAccess(
-            settings=server.settings("operator"),
+            settings=server.settings("operator", connect_timeout_seconds=60.0),
             authority=server.root / "ca.pem",
             certificate=clients / "operator.pem",
             key=clients / "operator.key",
