@@ -10,10 +10,13 @@ import secrets
 from deploys.errors import DeployError
 from inventory.home import Home
 from trust.apikeys import Pepper, new_pepper_text
+from trust.printed import printed, read_card
 from trust.secret_store import SecretStore
+from trust.shares import Holder, Share, new_share
 
 PEPPER = "key-pepper"
 CHAT_KEY = "chat-key"
+GUARDIAN_SHARE = "custody-share"
 PASSPHRASE = "repository-passphrase"  # noqa: S105 a name
 PASSPHRASE_BYTES = 48
 _PASSPHRASE_SHAPE = re.compile(r"[A-Za-z0-9_-]{64}")
@@ -31,6 +34,25 @@ def pepper_text(home: Home) -> str:
     Raises InvalidPepper, StoreError.
     """
     return store_of(home).get(PEPPER, lambda: new_pepper_text() + "\n", Pepper.parse)
+
+
+def guardian_share(home: Home) -> Share:
+    """The guardian's share of custody, made now if there is none.
+
+    The operator's node gets it, as a credential; its card on paper is `fedctl custody init`'s.
+    Raises ShareUnreadable, StoreError.
+    """
+    text = store_of(home).get(GUARDIAN_SHARE, lambda: _lines(new_share(Holder.GUARDIAN)), read_card)
+    return read_card(text)
+
+
+def keep_guardian_share(home: Home, share: Share) -> None:
+    """Keep the share that replaces a lost one; the next apply gives it to the guardian."""
+    store_of(home).put(GUARDIAN_SHARE, _lines(share))
+
+
+def _lines(share: Share) -> str:
+    return printed(share) + "\n"
 
 
 def passphrase_name(repository: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploys import log_key
 from deploys.authority import AUTHORITY_KEY, OPERATOR
-from deploys.own_secrets import CHAT_KEY, PEPPER, passphrase_name
+from deploys.own_secrets import CHAT_KEY, GUARDIAN_SHARE, PEPPER, passphrase_name
 from inventory.home import Home
 from trust.authority import KEY
 
@@ -64,6 +64,13 @@ STORED = (
     ),
     _passphrase(1),
     _passphrase(2),
+    Known(
+        GUARDIAN_SHARE,
+        "share of custody",
+        "the guardian",
+        refusal="every data key is wrapped for this share. Client and gateway put another one "
+        "in its place: fedctl custody recover --lost guardian",
+    ),
     Known(CHAT_KEY, "API key", "fedctl chat", due_days=90),
 )
 FILES = (

@@ -19,6 +19,7 @@ from deploys.roles.etcd import etcd
 from deploys.roles.exporter import exporter
 from deploys.roles.firewall import firewall
 from deploys.roles.gateway import gateway
+from deploys.roles.guardian import guardian
 from deploys.roles.inference import inference
 from deploys.roles.key_decay import key_decay
 from deploys.roles.macos import macos
@@ -129,6 +130,8 @@ def stages() -> tuple[Stage, ...]:
                 RoleStep("archiving", archiving, having(Role.DATA)),
             ),
         ),
+        # After the schema: its first question is what it gave out.
+        Stage("guardian", (RoleStep("guardian", guardian, having(Role.OPERATOR)),)),
         Stage("gateway", (RoleStep("gateway", gateway, having(Role.GATEWAY)),)),
         Stage("macs", (RoleStep("macos", macos, mac),)),
         Stage("monitoring", (RoleStep("monitoring", monitoring, having(Role.MONITORING)),)),

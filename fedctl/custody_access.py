@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploys.authority import open_authority
+from deploys.own_secrets import guardian_share, keep_guardian_share
 from deploys.pgbackrest import repositories
 from fedctl import backups
 from fedctl.errors import FedctlError
@@ -15,15 +16,15 @@ from fedctl.guardian_client import RemoteGuardian
 from fedctl.ledger_client import OPERATOR, Ledger
 from fedctl.remote import Links
 from fedctl.work import actor
+from inventory.home import Home
 from ledger.connect import Settings
 from ledger.custody import By
 from ledger.custody_rotation import NO_BACKUP
+from trust.shares import Share
 from trust.tls import client_context
 
 if TYPE_CHECKING:
     from fedctl.app import App
-
-GUARDIAN_PORT = 9106
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,20 @@ class CustodyAccess:
     certificate: Path
     key: Path
     by: By
+    home: Home
+    guardian_port: int
     oldest_backup: Callable[[], datetime | None]
+
+    def own_guardian(self) -> Share:
+        """The guardian's share as the operator keeps it for the guardian's node; made if need be.
+
+        Raises StoreError, ShareUnreadable.
+        """
+        return guardian_share(self.home)
+
+    def keep_guardian(self, share: Share) -> None:
+        """Keep the guardian's new share: the next apply gives it to its node."""
+        keep_guardian_share(self.home, share)
 
     def guardian(self, place: str, purpose: str) -> RemoteGuardian:
         """The guardian at `place` (ADDRESS or ADDRESS:PORT); raises FedctlError."""
@@ -46,7 +60,7 @@ class CustodyAccess:
         if not address or not (port or "0").isdigit() or int(port or 0) > 65535:
             raise FedctlError(f"{place!r} is no place", "write it as ADDRESS or ADDRESS:PORT")
         context = client_context(self.authority, self.certificate, self.key)
-        return RemoteGuardian(address, int(port or GUARDIAN_PORT), context, purpose)
+        return RemoteGuardian(address, int(port or self.guardian_port), context, purpose)
 
 
 def reach(app: "App") -> CustodyAccess:
@@ -58,6 +72,8 @@ def reach(app: "App") -> CustodyAccess:
         certificate=certificate,
         key=key,
         by=By(actor(), socket.gethostname(), app.now),
+        home=app.home,
+        guardian_port=app.federation.ports.guardian,
         oldest_backup=lambda: oldest_backup(app),
     )
 

@@ -81,7 +81,8 @@ async def init(
         wanted = [each for each in classes if each not in present]
         if not wanted:
             return [], []
-        three, fresh = _three(records, tenant, given, cards)
+        own = given.get(Holder.GUARDIAN) or access.own_guardian()
+        three, fresh = _three(records, tenant, given, cards, own)
         written = [cards.write(share, tenant, access.by.now()) for share in fresh]
         for share in three.values():
             if isinstance(share, Share):
@@ -98,13 +99,15 @@ async def init(
 
 
 def _three(
-    records: Sequence[ShareRecord], tenant: str, given: Given, cards: Cards
+    records: Sequence[ShareRecord], tenant: str, given: Given, cards: Cards, own: Keeper
 ) -> tuple[dict[Holder, Keeper], list[Share]]:
     """All three holders, and those shares of them that are new and need a card."""
     three: dict[Holder, Keeper] = {}
     fresh = []
     for holder in HOLDERS:
         keeper = given.get(holder) or cards.read(holder, tenant)
+        if keeper is None and holder is own.holder:
+            keeper = own
         record = record_of(records, holder, tenant)
         if keeper is None and record is not None:
             raise WrongCard(
@@ -186,6 +189,8 @@ async def recover(
             )
         # The card is on disk before anything depends on it.
         path = cards.write(replacement, owner, access.by.now())
+        if lost is Holder.GUARDIAN:
+            access.keep_guardian(replacement)
         await custody.note_share(connection, replacement, owner, record.mark, access.by)
         done = []
         for key in keys:

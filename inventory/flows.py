@@ -40,6 +40,7 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
     watchers = _addresses(monitoring)
     members = _addresses(data)
     witnesses = federation.on(Platform.DEBIAN) if data else ()
+    guardians = federation.guardians
     repositories = (*federation.with_role(Role.BACKUP), *federation.with_role(Role.OFFSITE))
     backed_up = data if repositories else ()
     clients: tuple[IPv4Address | IPv4Network, ...] = (
@@ -56,9 +57,14 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
         Flow("gateway: spans", ports.otlp, _addresses(gateways), collectors),
         Flow("gateway: inference", ports.vllm, _addresses(gateways), inference),
         Flow(
-            "gateway, operator, data and backup: SQL",
+            "gateway, operator, data, backup and guardian: SQL",
             ports.postgres,
-            (*_addresses(gateways), *operator, *members, *_addresses(repositories)),
+            (
+                *_addresses(gateways),
+                *operator,
+                *members,
+                *_addresses((*repositories, *guardians)),
+            ),
             data,
         ),
         Flow("data: etcd members", ports.etcd_peer, members, data),
@@ -70,6 +76,12 @@ def flows(federation: Federation) -> tuple[Flow, ...]:
             ports.witness,
             (*members, *operator, *watchers),
             witnesses,
+        ),
+        Flow(
+            "gateway and operator: the guardian",
+            ports.guardian,
+            (*_addresses(gateways), *operator, *watchers),
+            guardians,
         ),
         Flow("monitoring: sequencer metrics", ports.sequencer, watchers, data),
         # A repository reads from the database's machines; they, and its restore test, from it.

@@ -248,6 +248,7 @@ class Ports(Frozen):
     federation_exporter: Port = 9101
     witness: Port = 9104
     sequencer: Port = 9105
+    guardian: Port = 9106
     postgres_exporter: Port = 9187
     otlp: Port = 4318
 
@@ -292,6 +293,14 @@ class Federation(Frozen):
     def on(self, platform: Platform) -> tuple[Node, ...]:
         """Nodes of one platform, in file order."""
         return tuple(node for node in self.nodes if node.platform is platform)
+
+    @property
+    def guardians(self) -> tuple[Node, ...]:
+        """The operator's nodes that keep the guardian's share: those that run Debian, beside a
+        ledger that has its record."""
+        if not self.with_role(Role.DATA):
+            return ()
+        return tuple(n for n in self.with_role(Role.OPERATOR) if n.platform is Platform.DEBIAN)
 
     def select(self, selectors: tuple[str, ...]) -> tuple[Node, ...]:
         """Nodes matching any of `selectors` (a node name or a role), in file order.

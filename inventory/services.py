@@ -28,6 +28,7 @@ BY_ROLE = {
     Role.INFERENCE: ("federation-inference.service",),
     Role.GATEWAY: ("federation-gateway.service",),
     Role.MONITORING: ("federation-prometheus.service", "federation-alertmanager.service"),
+    Role.OPERATOR: ("federation-guardian.service",),
 }
 
 

@@ -104,6 +104,7 @@ def ledger_settings(settings: GuardianSettings, environment: dict[str, str]) -> 
         sslcert=resolve(settings.certificate_path, environment),
         sslkey=resolve(settings.key_path, environment),
         sslrootcert=resolve(settings.ca_path, environment),
+        connect_timeout_seconds=settings.ledger_seconds,
         application_name=f"guardian@{settings.node}",
         statement_timeout_seconds=settings.ledger_seconds,
     )

@@ -169,12 +169,14 @@ def configuration(context: NodeContext) -> list[ManagedFile]:
         LOCAL,
         [node.address for node in data],
         [node.address for node in repositories(federation)],
+        [node.address for node in federation.guardians],
     )
     ident = access.ident(
         [node.name for node in gateways],
         LOCAL,
         [node.name for node in data],
         [node.name for node in repositories(federation)],
+        [node.name for node in federation.guardians],
     )
     return [
         ManagedFile(f"{FOLDER}/postgresql.conf", settings(context)),

@@ -53,6 +53,7 @@ def jobs(federation: Federation) -> tuple[Job, ...]:
         Job("postgres", "PostgreSQL", ports.postgres_exporter, federation.with_role(Role.DATA)),
         Job("sequencer", "Sequencers", ports.sequencer, federation.with_role(Role.DATA)),
         Job("witness", "Witnesses of the ledger", ports.witness, linux),
+        Job("guardian", "The guardian of custody", ports.guardian, federation.guardians),
         Job("patroni", "Who leads the database", ports.patroni, federation.with_role(Role.DATA)),
         Job("etcd", "What decides who leads", ports.etcd_metrics, federation.with_role(Role.DATA)),
         Job("prometheus", "Prometheus itself", ports.prometheus, monitoring),

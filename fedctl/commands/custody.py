@@ -75,8 +75,9 @@ def init(
 ) -> None:
     """Make a tenant's data keys, and a card for each share that nobody has yet.
 
-    The first time that is all three. For another tenant it is the client's alone, and the cards
-    of the gateway and the guardian are needed. Run again, it changes nothing.
+    The first time that is all three; the guardian's share is the one that its node has. For
+    another tenant it is the client's alone, and the gateway's card is needed. Run again, it
+    changes nothing.
     """
     access = app.parts.reach_custody(app)
     if dry_run:

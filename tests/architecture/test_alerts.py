@@ -8,6 +8,8 @@ import yaml  # type: ignore[import-untyped]
 
 from daemons.backup.decide import Backup, Figures, Info, exposition
 from daemons.exporter.decide import Snapshot, UnitState, metrics
+from daemons.guardian.decide import Kind
+from daemons.guardian.metrics import GuardianMetrics
 from daemons.key_decay import shell as key_decay
 from daemons.restore_test import decide as tests
 from daemons.sequencer.metrics import SequencerMetrics
@@ -71,6 +73,15 @@ def test_every_witness_metric_in_a_rule_is_exported() -> None:
     used = set(re.findall(r"(?<![a-z_])(witness_[a-z_]+)", expressions()))
     assert used
     assert used <= exported
+
+
+def test_every_guardian_metric_in_a_rule_is_exported() -> None:
+    exported = set(re.findall(r"^(guardian_[a-z_]+)", GuardianMetrics().text().decode(), re.M))
+    used = set(re.findall(r"(?<![a-z_])(guardian_[a-z_]+)", expressions()))
+    assert used
+    assert used <= exported
+    results = set(re.findall(r'result=~?"([a-z_|]+)"', expressions()))
+    assert {word for each in results for word in each.split("|")} >= {Kind.NOT_ALLOWED.value}
 
 
 def test_labels_a_rule_selects_by_exist() -> None:

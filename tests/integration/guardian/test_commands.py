@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploys.own_secrets import guardian_share
 from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import read
 from ledger import content, custody
@@ -41,6 +42,8 @@ class Desk:
             certificate=clients / "operator.pem",
             key=clients / "operator.key",
             by=By("ada@desk", "desk"),
+            home=self.stage.home,
+            guardian_port=9106,
             oldest_backup=lambda: self.oldest,
         )
 
@@ -144,7 +147,7 @@ def test_another_tenant_needs_the_cards_that_are_everybodys(desk: Desk) -> None:
     arguments = ("init", "--tenant", "acme", "--cards", str(other))
     assert desk.fedctl(*arguments) == 1
     assert "the gateway has a share since" in desk.stage.err.getvalue()
-    made = desk.answer(*arguments, *desk.with_cards("gateway.txt", "guardian.txt"))
+    made = desk.answer(*arguments, *desk.with_cards("gateway.txt"))
     assert (made["keys"], made["cards"]) == (["acme/content"], ["client-acme.txt"])
     assert read(other / "client-acme.txt") != desk.share("client-default.txt")
 
@@ -185,6 +188,7 @@ def test_each_lost_share_is_replaced_and_opens_nothing_any_more(desk: Desk, lost
     assert not (desk.cards / lost).exists()
     made = desk.answer(*arguments, *desk.with_cards(*kept), "--yes")
     assert (made["keys"], made["card"]) == ([f"{KEY} epoch 1"], lost)
+    assert guardian_share(desk.stage.home) == desk.share("guardian.txt")
     for pair in (kept, [kept[0], lost], [kept[1], lost]):
         assert desk.hear(said, *pair) == b"remember me"
     # The old card is known for what it is.

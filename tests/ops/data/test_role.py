@@ -203,7 +203,7 @@ def test_every_commit_is_on_two_nodes_and_leases_fit(cluster: Cluster) -> None:
     assert found["loop_wait"] + 2 * found["retry_timeout"] <= found["ttl"]
 
 
-def test_only_gateways_data_nodes_repositories_and_the_operator_may_log_in_from_elsewhere(
+def test_only_gateways_data_nodes_repositories_guardian_and_operator_may_log_in_from_elsewhere(
     cluster: Cluster,
 ) -> None:
     cluster.deploy()
@@ -213,7 +213,7 @@ def test_only_gateways_data_nodes_repositories_and_the_operator_may_log_in_from_
     members = where.federation.with_role(Role.DATA)
     keepers = repositories(where.federation)
     operators = where.federation.network.operator_addresses
-    allowed = {*gateways, *members, *keepers, *operators}
+    allowed = {*gateways, *members, *keepers, *operators, *where.federation.guardians}
     named = set(re.findall(r"^hostssl .* ([0-9.]+)/32 +cert", hba, re.MULTILINE))
     assert named == {str(getattr(who, "address", who)) for who in allowed}
     assert not re.search(r"trust|password|md5|scram", hba)

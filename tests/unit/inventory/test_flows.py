@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.flows import allowed, flows, inbound, outbound
@@ -27,10 +27,11 @@ def test_only_gateways_reach_the_engine_and_monitoring_reads_it() -> None:
         assert allowed(LAB, node.address, engine, LAB.ports.vllm) is may
 
 
-def test_only_gateways_data_nodes_repositories_and_the_operator_reach_the_database() -> None:
+def test_only_gateways_data_nodes_repositories_guardian_and_operator_reach_the_database() -> None:
     data = one(LAB, Role.DATA)
     for node in LAB.nodes:
-        may = any(map(node.has, (Role.GATEWAY, Role.DATA, Role.BACKUP, Role.OFFSITE)))
+        roles = (Role.GATEWAY, Role.DATA, Role.BACKUP, Role.OFFSITE, Role.OPERATOR)
+        may = any(map(node.has, roles))
         assert allowed(LAB, node.address, data, LAB.ports.postgres) is may
     operator = LAB.network.operator_addresses[0]
     assert allowed(LAB, operator, data, LAB.ports.postgres)
@@ -95,12 +96,14 @@ def test_a_node_on_another_ssh_port_is_reached_there() -> None:
     assert not allowed(federation, operator, moved, 22)
 
 
+@settings(deadline=None)
 @given(federation=FEDERATIONS, port=st.integers(1, 65535))
 def test_a_stranger_is_admitted_nowhere(federation: Federation, port: int) -> None:
     for target in federation.nodes:
         assert not allowed(federation, STRANGER, target, port)
 
 
+@settings(deadline=None)
 @given(federation=FEDERATIONS)
 def test_both_ends_of_a_connection_agree(federation: Federation) -> None:
     """What a source may start is what the target accepts: else one end's firewall hangs it."""

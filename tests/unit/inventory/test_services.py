@@ -38,7 +38,7 @@ def test_a_mac_has_none() -> None:
 
 
 def test_every_role_with_a_daemon_is_in_the_table() -> None:
-    assert set(Role) - set(BY_ROLE) == {Role.WORKER, Role.OPERATOR}
+    assert set(Role) - set(BY_ROLE) == {Role.WORKER}
 
 
 def test_a_database_that_is_backed_up_has_a_server_for_the_repositories() -> None:
