@@ -268,7 +268,7 @@ async def drill(access: CustodyAccess, tenant: str, given: Given, note: Note) ->
         found = []
         for lost in HOLDERS:
             found.append(await _rehearse(access, connection, tenant, lost, three, tuple(given)))
-            note(f"lost and replaced the {lost}'s share in {found[-1].seconds:.2f} s")
+            note(f"lost and replaced the {lost}'s share in {found[-1].seconds * 1000:.0f} ms")
         return found
 
 

@@ -13,7 +13,7 @@ from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import Cards
 from fedctl.custody_work import Overview
 from fedctl.errors import ChecksFailed, WrongCard
-from fedctl.render import age, seconds
+from fedctl.render import age
 from fedctl.work import working
 from ledger.custody import CONTENT, DRILL
 from ledger.keys import DEFAULT_TENANT
@@ -259,7 +259,7 @@ def drill(
             return
         app.output.table(
             ("lost", "back after", "pairs that open"),
-            [(each.lost, seconds(each.seconds), str(each.opened)) for each in found],
+            [(each.lost, f"{each.seconds * 1000:.0f} ms", str(each.opened)) for each in found],
         )
         made_up = ", ".join(custody_cards.missing(given)) or "none"
         app.output.say(f"shares made up for the drill: {made_up}")
