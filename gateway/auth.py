@@ -1,10 +1,15 @@
 """Who is asking: the key in the header against the keyring, at every request.
 
-Whatever is wrong with a key, the answer is one and the same, and takes the same work: an unknown id
-costs a digest too. It counts against the source (see `sources`), never against the key whose id was
-shown. A key that was proved once is recognised by its whole header.
+Whatever is wrong with a key (no such id, another secret, expired, revoked), the answer is one and
+the same and takes the same work: one digest, two comparisons, and a question to the ledger unless
+this id was tried a moment ago. An answer that had to ask waits for the next beat of a clock, so
+that what the ledger needs for a row that is there cannot be told from what it needs for none. A
+failure counts against the source (see `sources`), never against the key whose id was shown. A key
+that was proved once is recognised by its whole header.
 """
 
+import asyncio
+import hmac
 import logging
 import time
 from collections.abc import Callable
@@ -13,6 +18,7 @@ from ipaddress import ip_address
 
 from gateway.errors import LedgerAway, NotAuthenticated, Refused, TooManyFailures
 from gateway.keyring import Keyring
+from gateway.lookups import Finding
 from gateway.metrics import GatewayMetrics
 from gateway.request import MAX_AUTHORIZATION_BYTES, bearer
 from gateway.seams import Principal
@@ -25,6 +31,9 @@ from trust.errors import InvalidApiKey
 logger = logging.getLogger("gateway.auth")
 
 NO_DIGEST = bytes(32)
+# Refusals for which the ledger was asked leave at multiples of this after their request came. It is
+# far above what a question takes, and nothing that anybody with a working key waits for.
+BEAT_SECONDS = 0.025
 
 
 class KeyringGate:
@@ -57,25 +66,48 @@ class KeyringGate:
             key = apikeys.parse(text)
         except InvalidApiKey:
             raise self._refusal("malformed", client) from None
-        try:
-            entry = await self._keyring.find(key.id)
-        except LedgerAway as away:
-            logger.warning("key lookup failed", extra={"why": type(away.__cause__).__name__})
-            raise
-        verifier = None if entry is None else entry.verifier
-        wrong = self._wrong(key, verifier)
-        if entry is None or wrong:
+        finding, wrong = await self._judged(key)
+        if finding.entry is None or wrong is not None:
             raise self._refusal(wrong or "unknown", client, key.id)
         if authorization is not None:
-            self._keyring.prove(authorization, entry)
-        return entry.member
+            self._keyring.prove(authorization, finding)
+        return finding.entry.member
 
-    def _wrong(self, key: ApiKey, verifier: Verifier | None) -> str | None:
+    async def _judged(self, key: ApiKey) -> tuple[Finding, str | None]:
+        """What the key is, and what is wrong with it (None: nothing); raises LedgerAway.
+
+        Every wrong key takes the same steps, whatever is wrong with it; see the module.
+        """
+        began = asyncio.get_running_loop().time()
+        shown = apikeys.digest(key.secret, self._pepper)
+        held = self._keyring.held(key.id, self._wall())
+        try:
+            if self._proves(shown, None if held is None else held.verifier) and held is not None:
+                finding = await self._keyring.renewed(held)
+            else:
+                finding = await self._keyring.look(key.id)
+        except LedgerAway as away:
+            logger.warning("key lookup failed", extra={"why": type(away.__cause__).__name__})
+            await _on_the_beat(began)
+            raise
+        wrong = self._wrong(shown, None if finding.entry is None else finding.entry.verifier)
+        if wrong is not None:
+            self._keyring.refused(key.id, finding)
+            if finding.asked:
+                await _on_the_beat(began)
+        return finding, wrong
+
+    def _proves(self, shown: bytes, verifier: Verifier | None) -> bool:
         stored = NO_DIGEST if verifier is None else verifier.digest
-        proved = apikeys.matches(key, stored, self._pepper)
+        return hmac.compare_digest(shown, stored) and (
+            verifier is not None and verifier.pepper_version == self._pepper.version
+        )
+
+    def _wrong(self, shown: bytes, verifier: Verifier | None) -> str | None:
+        proved = self._proves(shown, verifier)
         if verifier is None:
             return "unknown"
-        if not proved or verifier.pepper_version != self._pepper.version:
+        if not proved:
             return "wrong_secret"
         state = verifier.state(self._clock())
         return None if state == "active" else state
@@ -91,6 +123,12 @@ class KeyringGate:
                 return TooManyFailures(seconds)
         logger.info("key refused", extra={"reason": reason, "source": source, "key_id": key_id})
         return NotAuthenticated()
+
+
+async def _on_the_beat(began: float) -> None:
+    """Wait until the next whole beat since `began`, of the loop's clock."""
+    passed = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(BEAT_SECONDS - passed % BEAT_SECONDS)
 
 
 def source_class(client: str | None) -> str:

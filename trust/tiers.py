@@ -26,9 +26,10 @@ class Allowance:
 
     `rate_fraction` of the quota its owner was granted; `scopes`: all that were granted, or only
     those whose harm is small (`basic`: no administration, no level 2 to 4 reading), or none;
-    `lease_seconds`: how long a stream or batch job may hold capacity; `step_up`: every request
-    needs a signed proof of possession (RFC 9421) beside the secret, without it only
-    `/v1/keys/self`; `may_rotate_itself`: may ask for its own successor.
+    `lease_seconds`: for how long at most a gateway that is cut off from the ledger goes on
+    believing what it last heard of the key; `step_up`: every request needs a signed proof of
+    possession (RFC 9421) beside the secret, without it only `/v1/keys/self`; `may_rotate_itself`:
+    may ask for its own successor.
     """
 
     rate_fraction: float
