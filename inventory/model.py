@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from inventory import consistency
+from inventory import consistency, tool_parsers
 from inventory.errors import Inconsistent, UnknownNode
 
 
@@ -165,7 +166,9 @@ class Network(Frozen):
 
 
 class Inference(Frozen):
-    """The engine and the model it serves; an empty `model_path` means the lab's own small model."""
+    """The engine and the model it serves; an empty `model_path` means the lab's own small model,
+    an empty `tool_call_parser` that the model calls no tools by itself.
+    """
 
     engine: Literal["cuda", "cpu"]
     engine_version: Word
@@ -174,6 +177,7 @@ class Inference(Frozen):
     max_model_len: Annotated[Count, Field(ge=128)] = 8192
     gpu_memory_utilization: Annotated[Fraction, Field(gt=0.1, le=0.95)] = 0.85
     cpu_kvcache_gib: Annotated[Count, Field(ge=1)] = 1
+    tool_call_parser: Annotated[str, AfterValidator(tool_parsers.known)] = ""
 
 
 class Backup(Frozen):

@@ -162,6 +162,8 @@ def flags(context: NodeContext, model: str) -> Sequence[str]:
         "--disable-fastapi-docs",
         "--disable-access-log-for-endpoints /health,/metrics",
     ]
+    if wanted.tool_call_parser:
+        shared += ["--enable-auto-tool-choice", f"--tool-call-parser {wanted.tool_call_parser}"]
     if wanted.engine == "cuda":
         return [*shared, f"--gpu-memory-utilization {wanted.gpu_memory_utilization}"]
     # No compiler needed, and the one number format every CPU computes safely with this build.

@@ -14,6 +14,7 @@ from deploys.roles.inference import (
     OPENSSL,
     UNIT,
     WRAPPER,
+    flags,
     inference,
     maker_digest,
     quoted,
@@ -122,6 +123,18 @@ def test_a_site_serves_what_lies_on_its_node_on_the_graphics_card(
     assert "float32" not in unit
     assert "VLLM_CPU" not in unit
     assert apply(inference, where, node) == []
+
+
+@pytest.mark.parametrize("file", ["lab.toml", "federation.toml"])
+def test_tools_are_called_where_the_inventory_names_the_parser(made: Maker, file: str) -> None:
+    where = made(file=file)
+    assert not [flag for flag in flags(where, "/m") if "tool" in flag]
+    inference = where.federation.inference.model_copy(update={"tool_call_parser": "hermes"})
+    calling = where.federation.model_copy(update={"inference": inference})
+    found = flags(replace(where, federation=calling), "/m")
+    added = ["--enable-auto-tool-choice", "--tool-call-parser hermes"]
+    assert [flag for flag in found if "tool" in flag] == added
+    assert [flag for flag in found if flag not in added] == list(flags(where, "/m"))
 
 
 def test_a_model_of_the_operators_is_copied_and_another_one_replaces_it(

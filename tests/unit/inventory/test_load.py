@@ -169,6 +169,18 @@ REFUSED: dict[str, tuple[str, object, str, str]] = {
         "inference.served_model_name",
         "pattern",
     ),
+    "a tool call parser nobody knows": (
+        "inference.tool_call_parser",
+        "hermse",
+        "inference.tool_call_parser",
+        "did you mean hermes",
+    ),
+    "a tool call parser that is a command": (
+        "inference.tool_call_parser",
+        "hermes --api-key x",
+        "inference.tool_call_parser",
+        "no tool call parser",
+    ),
     "a relative model path": (
         "inference.model_path",
         "models/main",
