@@ -42,7 +42,7 @@ def main() -> int:
     config: Path = parser.parse_args().config
     try:
         settings = GatewaySettings.read(config)
-        material = _material(settings, config)
+        material = _material(settings)
     except (ConfigError, TrustError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)  # noqa: T201
         return CONFIG_STATUS
@@ -61,14 +61,13 @@ def main() -> int:
     return 0
 
 
-def _material(settings: GatewaySettings, config: Path) -> Material:
+def _material(settings: GatewaySettings) -> Material:
     pepper = resolve(settings.keys.pepper_path, os.environ).read_text()
     return Material(
         certificate=resolve(settings.tls.certificate_path, os.environ),
         key=resolve(settings.tls.key_path, os.environ),
         authority=resolve(settings.tls.ca_path, os.environ),
         pepper=Pepper.parse(pepper),
-        config=config,
     )
 
 

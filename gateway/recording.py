@@ -43,11 +43,10 @@ class Recording:
     def open(
         cls,
         settings: GatewaySettings,
-        config: Path,
         metrics: GatewayMetrics,
         clock: Callable[[], datetime],
     ) -> "Recording":
-        """Take the folder; raises SpoolTaken or OSError. `config` is the file the shipper reads."""
+        """Take the folder; raises SpoolTaken or OSError."""
         terms = settings.spool
         folder = terms.path
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,7 +59,7 @@ class Recording:
             observe=metrics.spool_committed,
         )
         audit = SpoolAudit(spool, metrics, settings.node, clock)
-        return cls(folder, spool, audit, ShipperChild(config), metrics, terms.max_mib * MEBIBYTE)
+        return cls(folder, spool, audit, ShipperChild(settings), metrics, terms.max_mib * MEBIBYTE)
 
     async def start(self) -> None:
         """Say that a run begins; begin to ship."""

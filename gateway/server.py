@@ -56,15 +56,12 @@ BACK_DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Material:
-    """What the gateway proves and checks with; paths are resolved, the pepper is read. `config` is
-    the settings' file, for the shipper.
-    """
+    """What the gateway proves and checks with; paths are resolved, the pepper is read."""
 
     certificate: Path
     key: Path
     authority: Path
     pepper: Pepper
-    config: Path
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     )
     step = settings.ledger.acquire_timeout_seconds + settings.ledger.statement_timeout_seconds
     ledger = WatchedLedger(PooledLedger(connections, step), metrics)
-    recording = Recording.open(settings, material.config, metrics, utc_now)
+    recording = Recording.open(settings, metrics, utc_now)
     context = client_context(material.authority, material.certificate, material.key)
     transport = Transport(context, settings.timeouts, settings.limits)
     upstreams = Upstreams(

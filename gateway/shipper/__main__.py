@@ -1,9 +1,9 @@
-"""`python -m gateway.shipper --config FILE`, started by the gateway, never by a person.
+"""`python -m gateway.shipper`, started by the gateway, never by a person.
 
-It ends when its standard input does, which is the gateway's end, or on SIGTERM.
+The first line of its standard input is the gateway's settings as JSON. It ends when its standard
+input does, which is the gateway's end, or on SIGTERM.
 """
 
-import argparse
 import asyncio
 import fcntl
 import os
@@ -11,8 +11,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
+import orjson
 import uvloop
 
 from gateway.connecting import ledger_settings
@@ -60,11 +60,9 @@ class Courier:
 
 
 def main() -> int:
-    """Ship until told to stop."""
-    parser = argparse.ArgumentParser(prog="gateway.shipper", description="Ships the spool.")
-    parser.add_argument("--config", type=Path, required=True)
+    """Ship until told to stop; 78 for settings that cannot be used, which stderr explains."""
     try:
-        settings = GatewaySettings.read(parser.parse_args().config)
+        settings = _settings(sys.stdin.buffer.readline())
         ledger = ledger_settings(
             settings,
             resolve(settings.tls.certificate_path, os.environ),
@@ -80,6 +78,15 @@ def main() -> int:
         os.nice(NICENESS)
     uvloop.run(_run(settings, ledger))
     return 0
+
+
+def _settings(line: bytes) -> GatewaySettings:
+    """The gateway's settings; raises ConfigError when this is not what a gateway sends."""
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError("no settings came on standard input: the gateway starts this") from error
+    return GatewaySettings.parse(found, "what the gateway sent")
 
 
 async def _run(settings: GatewaySettings, ledger: Settings) -> None:

@@ -1,11 +1,15 @@
-"""The shipper's process as the gateway keeps it: started, started again when it dies, ended."""
+"""The shipper's process as the gateway keeps it: started, started again when it dies, ended.
+
+It is given the settings that the gateway runs with, and reads no file: one that has become wrong
+meanwhile (a gateway that is told to reload refuses it) cannot keep the audit from the ledger.
+"""
 
 import asyncio
 import logging
 import subprocess
 import sys
-from pathlib import Path
 
+from gateway.settings import GatewaySettings
 from inventory.ending import ended
 
 logger = logging.getLogger("gateway.shipper")
@@ -18,11 +22,10 @@ END_SECONDS = 10.0
 class ShipperChild:
     """Keeps `python -m gateway.shipper` running until it is stopped."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         isolated = ("-I",) if sys.flags.isolated else ()
-        self._command = (
-            sys.executable, *isolated, "-m", "gateway.shipper", "--config", str(config)
-        )  # fmt: skip
+        self._command = (sys.executable, *isolated, "-m", "gateway.shipper")
+        self._settings = settings.model_dump_json().encode() + b"\n"
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.starts = 0
@@ -55,6 +58,8 @@ class ShipperChild:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=subprocess.PIPE
             )
+            if self._process.stdin is not None:
+                self._process.stdin.write(self._settings)
             self.starts += 1
             status = await self._process.wait()
             steady = loop.time() - begun > STEADY_SECONDS
