@@ -4,7 +4,8 @@ What its unit must allow: reading its config, `/etc/federation/tls/{node,ca}.pem
 `tls.key` and `key-pepper`; TCP out to the ledger and the engines, in on two ports; `AF_UNIX` for
 NOTIFY_SOCKET. It writes to the folder of its spool and starts one process, the shipper; it needs no
 JIT (MemoryDenyWriteExecute holds), no device and no system call beyond @system-service.
-Type=notify, WatchdogSec; TimeoutStopSec of at least `drain_seconds` + 15.
+Type=notify, WatchdogSec, FileDescriptorStoreMax of twice its addresses; TimeoutStopSec of at
+least `drain_seconds` + 15.
 """
 
 import argparse

@@ -9,6 +9,7 @@ by deadlines.
 """
 
 import asyncio
+import select
 import socket
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         "deadline",
         "exchange",
         "keep_alive",
+        "quiet_since",
         "task",
         "transport",
     )
@@ -86,6 +88,7 @@ class Connection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.keep_alive = True
         self.deadline = NEVER
+        self.quiet_since = 0.0  # since when a request may come
         self._state = HEAD
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
@@ -98,14 +101,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self.transport = transport  # type: ignore[assignment]
-        if not self._front.enter(self):
-            self.transport.abort()
-            return
+        self._front.enter(self)
         self.transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         without_delay(transport)
         peer = transport.get_extra_info("peername")
         self.client = peer[0] if peer else None
-        self.deadline = self._loop.time() + self._front.timeouts.header_read_seconds
+        self.quiet_since = self._loop.time()
+        self.deadline = self.quiet_since + self._front.timeouts.header_read_seconds
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -238,10 +240,14 @@ class Connection(asyncio.Protocol):
 
     # answering ----------------------------------------------------------------------------------
 
-    @property
-    def stays(self) -> bool:
-        """Whether the connection may carry another request after this answer."""
-        return self.keep_alive and self._state == ANSWERING and not self._front.draining
+    def decide_to_stay(self) -> bool:
+        """Whether the connection carries another request after this answer, whose head says so.
+
+        It is decided once: a client that was not told of a close may send its next request the
+        moment it has the end of this answer, and that must find an open connection, drain or not.
+        """
+        self.keep_alive &= self._state == ANSWERING and not self._front.draining
+        return self.keep_alive
 
     def write(self, data: bytes) -> None:
         """Send; waiting for a slow reader is `writable`."""
@@ -270,10 +276,11 @@ class Connection(asyncio.Protocol):
         if not exchange.complete:
             # Broken off: the client sees an answer without its end.
             self.transport.close()
-        elif self.stays:
+        elif self.keep_alive and self._state == ANSWERING:
             self._state = HEAD
             self._fed = 0
-            self.deadline = self._loop.time() + self._front.timeouts.keep_alive_seconds
+            self.quiet_since = self._loop.time()
+            self.deadline = self.quiet_since + self._front.timeouts.keep_alive_seconds
         elif self._state == BODY:
             self._part()
         else:
@@ -330,9 +337,12 @@ class Connection(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def close_if_idle(self) -> None:
-        """Close unless a request is being read or answered (drain)."""
-        if self.task is None and self._state == HEAD and not self._fed:
+    def close_if_quiet(self, since: float) -> None:
+        """Close unless a request is being read or answered, or may come: the last answer was after
+        `since`, or bytes have arrived that were not read yet (drain).
+        """
+        idle = self.task is None and self._state == HEAD and not self._fed
+        if idle and self.quiet_since <= since and not _has_unread(self.transport):
             self.transport.close()
 
 
@@ -359,3 +369,12 @@ def without_delay(transport: asyncio.BaseTransport) -> None:
     handle = transport.get_extra_info("socket")
     if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _has_unread(transport: asyncio.BaseTransport) -> bool:
+    handle = transport.get_extra_info("socket")
+    if handle is None or handle.fileno() < 0:
+        return False
+    look = select.poll()
+    look.register(handle.fileno(), select.POLLIN)
+    return bool(look.poll(0))

@@ -192,7 +192,8 @@ class Exchange:
         connection = self._connection
         lines += (b"x-request-id: ", self.request_id.encode("ascii"), b"\r\n")
         lines += (b"date: ", connection._front.date)
-        lines.append(b"\r\n\r\n" if connection.stays else b"\r\nconnection: close\r\n\r\n")
+        stays = connection.decide_to_stay()
+        lines.append(b"\r\n\r\n" if stays else b"\r\nconnection: close\r\n\r\n")
         return b"".join(lines)
 
     async def _drained(self) -> None:

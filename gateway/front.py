@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from uuid import UUID
 
+from gateway.arrivals import Arrivals
 from gateway.connection import Connection
 from gateway.deadlines import Deadlines
 from gateway.errors import Refused
@@ -14,11 +15,12 @@ from gateway.exchange import Exchange
 from gateway.settings import Limits, Timeouts
 from inventory.ending import ended
 
-BACKLOG = 2048
-# Idle connections live a little into the drain: their clients' next answer tells them to go.
-IDLE_DRAIN_SECONDS = 0.5
 # An answer that is cut is recorded first: that may take a moment on a busy disk.
 CUT_AGAIN_SECONDS = 10.0
+# In a drain, a connection that has just carried an answer, or was just made, stays open for its
+# client's next request at least so long.
+RECENT_SECONDS = 1.0
+STEP_SECONDS = 0.02
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -33,6 +35,7 @@ class Front:
         limits: Limits,
         new_id: Callable[[], UUID],
         refused: Callable[[Refused], None] = lambda _refusal: None,
+        turned_away: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.handler, self.new_id, self.refused = handler, new_id, refused
@@ -41,7 +44,9 @@ class Front:
         self.deadlines = Deadlines(self.loop)
         self.connections: set[Connection] = set()
         self._date, self._date_second = b"", -1.0
-        self._servers: list[asyncio.Server] = []
+        self.arrivals = Arrivals(
+            self.loop, lambda: Connection(self), lambda: len(self.connections), turned_away
+        )
 
     @property
     def date(self) -> bytes:
@@ -51,52 +56,46 @@ class Front:
             self._date, self._date_second = formatdate(usegmt=True).encode(), second
         return self._date
 
-    async def listen(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+    def listen(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accept connections on `sockets`."""
-        for listener in sockets:
-            self._servers.append(
-                await self.loop.create_server(
-                    lambda: Connection(self),
-                    sock=listener,
-                    ssl=tls,
-                    backlog=BACKLOG,
-                    ssl_handshake_timeout=self.timeouts.header_read_seconds if tls else None,
-                    ssl_shutdown_timeout=1.0 if tls else None,
-                )
-            )
+        self.arrivals.listen(sockets, tls, lambda: (self.timeouts, self.limits))
 
-    def enter(self, connection: Connection) -> bool:
-        """Count a new connection in; False when there are too many."""
-        if len(self.connections) >= self.limits.max_connections:
-            return False
+    def enter(self, connection: Connection) -> None:
+        """Count a new connection in."""
         self.connections.add(connection)
         self.deadlines.watch(connection)
-        return True
 
     def leave(self, connection: Connection) -> None:
         """Count a connection out."""
         self.connections.discard(connection)
         self.deadlines.forget(connection)
 
-    async def drain(self, seconds: float) -> None:
-        """Accept nothing new, let answers under way finish for `seconds`, then cut them."""
+    async def drain(self, seconds: float, linger_seconds: float) -> None:
+        """Come to an end without failing anybody's request, within `seconds`.
+
+        From now on every answer closes its connection, and says so. For `linger_seconds`
+        connections are accepted all the same, and idle ones stay open: a request that is on its way
+        to us is answered, which closing would not do. Then who comes waits in the backlog, and
+        answers under way may finish; what is left after `seconds` is cut.
+        """
         self.draining = True
-        for server in self._servers:
-            server.close()
-        end = self.loop.time() + seconds
-        idle_until = min(end, self.loop.time() + IDLE_DRAIN_SECONDS)
-        while self.connections and (now := self.loop.time()) < end:
-            for connection in tuple(self.connections) if now >= idle_until else ():
-                connection.close_if_idle()
-            await asyncio.sleep(0.02)
+        now = self.loop.time()
+        end, settled = now + seconds, now + min(seconds, linger_seconds)
+        recent_seconds = min(RECENT_SECONDS, linger_seconds)
+        while (self.connections or self.arrivals.pending) and (now := self.loop.time()) < end:
+            if now >= settled:
+                self.arrivals.stop()
+                for connection in tuple(self.connections):
+                    connection.close_if_quiet(now - recent_seconds)
+            await asyncio.sleep(STEP_SECONDS)
+        self.arrivals.stop()
         tasks = [c.task for c in self.connections if c.task is not None]
         await ended(*tasks, again_seconds=CUT_AGAIN_SECONDS)
 
     async def close(self) -> None:
-        """End every connection, now."""
+        """End every connection, now, and let go of the sockets."""
         self.deadlines.stop()
-        for server in self._servers:
-            server.close()
+        await self.arrivals.close()
         for connection in tuple(self.connections):
             connection.transport.abort()
         await asyncio.sleep(0)

@@ -69,6 +69,11 @@ class Keyring:
         """How many ids are remembered as tried and not proved."""
         return len(self._tried)
 
+    @property
+    def followed(self) -> bool:
+        """Whether the list of changed keys was ever read."""
+        return self.fresh_at > NEVER
+
     # What every request uses
 
     def recognise(self, authorization: bytes, wall: float) -> Member | None:

@@ -48,6 +48,7 @@ COMPONENTS = ("ledger", "listener", "upstreams", "spool")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
 # The codes of what a request is told that no engine was asked for.
 NOT_ROUTED = ("engines_busy", "engines_drained", "ledger_unavailable", "upstream_failed")
+TURNED_AWAY = ("connections", "handshakes", "tls")
 SPAN_DROPS = ("queue_full", "not_taken")
 OUTCOMES = ("answered", "client_gone", "upstream_failed", "timed_out", "refused")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -277,6 +278,17 @@ class GatewayMetrics:
         self.client_connections = Gauge(
             "gateway_client_connections", "Open connections from clients.", registry=registry
         )
+        self.client_handshakes = Gauge(
+            "gateway_client_handshakes", "Connections in their TLS handshake.", registry=registry
+        )
+        turned_away = Counter(
+            "gateway_connections_turned_away",
+            "Connections that never came to a request: too many of them, too many in their "
+            "handshake from one source, or a handshake that failed or was never finished.",
+            ("reason",),
+            registry=registry,
+        )
+        self._turned_away = {reason: turned_away.labels(reason) for reason in TURNED_AWAY}
         self.upstream_connections = Gauge(
             "gateway_upstream_connections", "Open connections to engines.", registry=registry
         )
@@ -294,6 +306,10 @@ class GatewayMetrics:
             self.upstream_drained.labels(upstream)
             self.retries[upstream] = self.upstream_retries.labels(upstream)
             self.breaker_open[upstream] = self.upstream_breaker_open.labels(upstream)
+
+    def turned_away(self, reason: str) -> None:
+        """Count a connection that was not taken."""
+        self._turned_away[reason].inc()
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request that is over."""

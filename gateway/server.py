@@ -1,8 +1,11 @@
 """Sockets, signals and the order of beginning and end.
 
-Begin: ledger pool, engines, one look at both, listen, READY. End (SIGTERM, SIGINT): readiness off,
-STOPPING, no new connections, answers under way may finish for `drain_seconds`, then they are cut
-and recorded as such; the metrics stay until all that is done.
+Begin: sockets (inherited or bound), ledger pool, keys, engines; when all answer, or after
+`settle_seconds`, accept, READY. End (SIGTERM, SIGINT): readiness off, STOPPING, every answer closes
+its connection; after `linger_seconds` nothing is accepted, answers under way may finish for
+`drain_seconds` in all, then they are cut and recorded as such; the metrics stay until all that is
+done. Who connects meanwhile waits in the backlog of the sockets, which systemd holds, for the next
+process (gateway/sockets.py).
 """
 
 import asyncio
@@ -12,10 +15,9 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +25,9 @@ from gateway.app import Gateway
 from gateway.auth import KeyringGate
 from gateway.connecting import ledger_settings
 from gateway.control import control_app
-from gateway.errors import Refused
-from gateway.front import BACKLOG, Front, Handler
+from gateway.front import Front
 from gateway.health import Health
+from gateway.keyring import Keyring
 from gateway.ledger_client import PooledLedger, WatchedLedger
 from gateway.metrics import GatewayMetrics
 from gateway.metrics_app import MetricsApp
@@ -34,6 +36,7 @@ from gateway.recording import Recording
 from gateway.relay import Relay
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
+from gateway.sockets import Inherited, keep
 from gateway.sources import Sources
 from gateway.tracing import Tracer
 from gateway.transport import Transport
@@ -50,8 +53,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway")
 
-# A scrape under way may finish.
-BACK_DRAIN_SECONDS = 1.0
+SETTLE_STEP_SECONDS = 0.02
+# A scrape under way, or on its way, may finish.
+BACK_DRAIN_SECONDS, BACK_LINGER_SECONDS = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,12 @@ class Parts:
     upstreams: Upstreams
     transport: Transport
     context: ssl.SSLContext  # towards engines
+    keyring: Keyring
+
+    @property
+    def settled(self) -> bool:
+        """Whether the ledger answers, changes of keys are followed, and there is an engine."""
+        return self.health.ready and self.health.ledger.up and self.keyring.followed
 
 
 def utc_now() -> datetime:
@@ -157,7 +167,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         await recording.start()
         await people.start()
         await health.start()
-        yield Parts(app, metrics, health, relay, upstreams, transport, context)
+        yield Parts(app, metrics, health, relay, upstreams, transport, context, people.keyring)
     finally:
         await people.stop()
         await health.stop()
@@ -202,17 +212,20 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     public_tls = server_context(material.certificate, material.key)
     private_tls = server_context(material.certificate, material.key, material.authority)
-    public = bind(settings.listen.addresses, settings.listen.port)
-    private = bind(settings.metrics.addresses, settings.metrics.port)
+    # Bound or taken over first: who connects from now on waits in the backlog, and is not refused.
+    inherited = Inherited.from_environment(os.environ)
+    public = inherited.open(settings.listen.addresses, settings.listen.port)
+    private = inherited.open(settings.metrics.addresses, settings.metrics.port)
+    inherited.close(notifier)
+    keep((*public, *private), notifier)
     async with assembled(settings, material) as parts:
-        front = _front(parts.app, settings, parts.app.refused)
-        back = _front(MetricsApp(parts.metrics, parts.upstreams, settings.node), settings)
-        await front.listen(public, public_tls if settings.listen.tls else None)
-        await back.listen(private, private_tls)
-        metrics = parts.metrics
-        metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
-        metrics.client_connections.set_function(lambda: len(front.connections))
-        metrics.upstream_connections.set_function(lambda: parts.transport.open)
+        metrics, terms = parts.metrics, (settings.timeouts, settings.limits, new_id)
+        front = Front(parts.app, *terms, parts.app.refused, metrics.turned_away)
+        back = Front(MetricsApp(metrics, parts.upstreams, settings.node), *terms)
+        await _until_settled(parts, settings.timeouts.settle_seconds)
+        front.listen(public, public_tls if settings.listen.tls else None)
+        back.listen(private, private_tls)
+        _measure(parts, front, loop)
         watchdog = asyncio.create_task(notifier.keep_watchdog())
         notifier.ready(f"serving on port {_port(public)}")
         ports = {"port": _port(public), "metrics_port": _port(private)}
@@ -224,10 +237,12 @@ async def serve(
         await stop.wait()
         parts.health.drain()
         notifier.stopping("draining")
-        logger.info("draining", extra={"seconds": settings.timeouts.drain_seconds})
-        await front.drain(settings.timeouts.drain_seconds)
+        back.draining = True
+        timeouts = front.timeouts
+        logger.info("draining", extra={"seconds": timeouts.drain_seconds})
+        await front.drain(timeouts.drain_seconds, timeouts.linger_seconds)
         await front.close()
-        await back.drain(BACK_DRAIN_SECONDS)
+        await back.drain(BACK_DRAIN_SECONDS, min(BACK_LINGER_SECONDS, timeouts.linger_seconds))
         await back.close()
         watchdog.cancel()
     logger.info("stopped")
@@ -263,23 +278,20 @@ def reload(
     logger.info("reloaded", extra={"upstreams": len(settings.upstreams)})
 
 
-def bind(addresses: Sequence[IPv4Address | IPv6Address], port: int) -> list[socket.socket]:
-    """Listening sockets on each address, all on one port (the kernel's choice for 0)."""
-    sockets: list[socket.socket] = []
-    for address in addresses:
-        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        listener = socket.create_server((str(address), port), family=family, backlog=BACKLOG)
-        port = port or int(listener.getsockname()[1])
-        sockets.append(listener)
-    return sockets
+async def _until_settled(parts: Parts, seconds: float) -> None:
+    """Wait so long at most: the first who are served shall not pay for what is still on its way."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not parts.settled:  # noqa: ASYNC110
+                await asyncio.sleep(SETTLE_STEP_SECONDS)
 
 
-def _front(
-    handler: Handler,
-    settings: GatewaySettings,
-    refused: Callable[[Refused], None] = lambda _refusal: None,
-) -> Front:
-    return Front(handler, settings.timeouts, settings.limits, new_id, refused)
+def _measure(parts: Parts, front: Front, loop: asyncio.AbstractEventLoop) -> None:
+    metrics = parts.metrics
+    metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+    metrics.client_connections.set_function(lambda: len(front.connections))
+    metrics.client_handshakes.set_function(lambda: front.arrivals.pending)
+    metrics.upstream_connections.set_function(lambda: parts.transport.open)
 
 
 def _port(sockets: Sequence[socket.socket]) -> int:

@@ -193,6 +193,7 @@ class Routing(Section):
 class Timeouts(Section):
     """How long each step may take before the other side counts as gone."""
 
+    handshake_seconds: Seconds = 5.0
     header_read_seconds: Seconds = 10.0
     body_read_seconds: Seconds = 30.0
     client_write_seconds: Seconds = 30.0
@@ -202,6 +203,8 @@ class Timeouts(Section):
     upstream_between_bytes_seconds: Seconds = 60.0
     upstream_total_seconds: Seconds = 600.0
     upstream_health_seconds: Seconds = 5.0
+    settle_seconds: Annotated[float, Field(ge=0, le=60)] = 10.0
+    linger_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
     drain_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
 
 
@@ -213,6 +216,7 @@ class Limits(Section):
     max_answer_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 << 20
     max_event_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = 4 << 20
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    max_handshakes_per_source: Annotated[int, Field(ge=1, le=100_000)] = 256
     max_choices: Annotated[int, Field(ge=1, le=1000)] = 8
 
 

@@ -1,13 +1,16 @@
 """Tell systemd how this process is doing: sd_notify(3), without libsystemd.
 
-READY=1 once it serves, WATCHDOG=1 while its event loop turns, STOPPING=1 when it begins to end.
+READY=1 once it serves, WATCHDOG=1 while its event loop turns, STOPPING=1 when it begins to end;
+FDSTORE=1 with what its successor shall find open.
 Outside systemd (no NOTIFY_SOCKET) everything here does nothing.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 PINGS_PER_TIMEOUT = 3
 
@@ -23,14 +26,7 @@ class Notifier:
 
     def send(self, *lines: str) -> None:
         """Send `NAME=value` lines in one datagram; a systemd that is away is not our failure."""
-        if not self._address:
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.setblocking(False)
-            try:
-                channel.sendto("\n".join(lines).encode(), self._address)
-            except OSError:
-                return
+        self._tell(lines, ())
 
     def ready(self, status: str) -> None:
         """The process serves now."""
@@ -39,6 +35,28 @@ class Notifier:
     def stopping(self, status: str) -> None:
         """The process has begun to end."""
         self.send("STOPPING=1", f"STATUS={status}")
+
+    def keep(self, name: str, descriptor: int) -> None:
+        """Have systemd hold a copy of this descriptor for the unit's next process (FDSTORE).
+
+        The unit needs `FileDescriptorStoreMax=`. `name` has no colon.
+        """
+        self._tell(("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0"), (descriptor,))
+
+    def forget(self, name: str) -> None:
+        """systemd need not hold the descriptors of this name any more."""
+        self.send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def _tell(self, lines: Sequence[str], descriptors: Sequence[int]) -> None:
+        if not self._address:
+            return
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)
+            with suppress(OSError):
+                channel.sendmsg(
+                    ["\n".join(lines).encode()], rights if descriptors else (), 0, self._address
+                )
 
     async def keep_watchdog(self, healthy: Callable[[], bool] = lambda: True) -> None:
         """Ping from the event loop until cancelled: a loop that hangs stops pinging, and so does

@@ -30,6 +30,7 @@ from gateway.spool.mark import Mark
 from ledger import keys
 from ledger.connect import connect
 from tests.support.postgres import Server
+from tests.support.systemd import Systemd
 from trust.apikeys import Pepper, new_pepper_text
 from trust.signing import key_pem
 from trust.tls import client_context
@@ -53,6 +54,7 @@ class Gateway:
     lines: list[str] = field(default_factory=list)
     process: asyncio.subprocess.Process | None = None
     notify: socket.socket | None = None
+    systemd: Systemd | None = None
     _reading: asyncio.Task[None] | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _number: int = field(default_factory=lambda: next(_NUMBERS))
@@ -97,12 +99,14 @@ class Gateway:
         if self.notify is not None:
             environment["NOTIFY_SOCKET"] = self.notify.getsockname()
             environment["WATCHDOG_USEC"] = "300000"
+        arguments, passed = ("-m", "gateway", "--config", str(self.config)), tuple[int, ...]()
+        command: list[str] = [sys.executable, *arguments]
+        if self.systemd is not None:
+            command, passed = self.systemd.command(*arguments), self.systemd.descriptors
+            environment |= self.systemd.environment
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway",
-            "--config",
-            str(self.config),
+            *command,
+            pass_fds=passed,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
@@ -114,6 +118,14 @@ class Gateway:
             await self._ready.wait()
         if not self.port:
             raise RuntimeError("the gateway did not start:\n" + "\n".join(self.lines))
+
+    async def start_again(self) -> None:
+        """Start the process once more, on the ports that it had."""
+        ports = {"listen": self.port, "metrics": self.metrics_port}
+        for section, port in ports.items():
+            self.changes[section] = {**self.changes.get(section, {}), "port": port}
+        self._ready = asyncio.Event()
+        await self.start()
 
     async def until_shipped(self, seconds: float = 60) -> None:
         """Wait until everything that is durable in its spool is in the ledger."""
@@ -183,7 +195,7 @@ class Gateway:
             # (And a busy machine's ledger is not away.)
             "keys": {"source_burst": 1_000_000, "lookup_seconds": 20.0},
             "spool": {"path": str(self.spool), "segment_kib": 256, "max_mib": 64},
-            "timeouts": {},
+            "timeouts": {"linger_seconds": 0.5, "settle_seconds": 1.0},
             "routing": {},
             "aliases": {},
             "limits": {},

@@ -27,6 +27,20 @@ def test_ready_and_stopping_reach_systemd(systemd: socket.socket) -> None:
     assert systemd.recv(4096) == b"STOPPING=1\nSTATUS=draining"
 
 
+def test_systemd_gets_a_copy_of_what_it_shall_keep(systemd: socket.socket, tmp_path: Path) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": systemd.getsockname()})
+    with (tmp_path / "kept").open("w+") as kept:
+        kept.write("hello")
+        kept.flush()
+        notifier.keep("here-1", kept.fileno())
+    message, copies, _, _ = socket.recv_fds(systemd, 4096, 4)
+    assert message == b"FDSTORE=1\nFDNAME=here-1\nFDPOLL=0"
+    assert [os.pread(copy, 10, 0) for copy in copies] == [b"hello"]
+    os.close(copies[0])
+    notifier.forget("here-1")
+    assert systemd.recv(4096) == b"FDSTOREREMOVE=1\nFDNAME=here-1"
+
+
 def test_an_abstract_socket_is_understood() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"federation-test-notify-{os.getpid()}"
