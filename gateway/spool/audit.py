@@ -90,7 +90,7 @@ class SpoolAudit:
         except SpoolError as error:
             self._failed("outcome", error)
             raise AuditAway from error
-        self._metrics.outcomes.labels(ending.outcome.value).inc()
+        self._metrics.ended[ending.outcome].inc()
 
     def defer(self, intent: Intent, ending: Ending) -> None:
         """See seams.Audit."""
@@ -101,7 +101,7 @@ class SpoolAudit:
         if not waiter.cancelled() and waiter.exception() is not None:
             self.defer(intent, ending)
         else:
-            self._metrics.outcomes.labels(ending.outcome.value).inc()
+            self._metrics.ended[ending.outcome].inc()
 
     async def tend(self) -> None:
         """What is to be done every half second: room, the run's beginning, endings that wait."""
@@ -115,7 +115,7 @@ class SpoolAudit:
                 self._failed("outcome", error)
                 break
             del self._deferred[request_id]
-            self._metrics.outcomes.labels(outcome.value).inc()
+            self._metrics.ended[outcome].inc()
         self._metrics.audit_deferred.set(len(self._deferred))
 
     async def keep_tending(self) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import ROUTES
+from gateway.metrics.labels import ROUTES
 from ledger.requests import Outcome, RequestRecord
 from tests.integration.gateway.conftest import Rows, Starter
 from tests.support.gateway import Gateway, until

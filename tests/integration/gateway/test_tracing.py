@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.metrics import SPAN_DROPS
+from gateway.metrics.labels import SPAN_DROPS
 from gateway.span_export import EXPORT_SECONDS
 from tests.integration.gateway.conftest import Rows, Starter
 from tests.integration.gateway.test_operation import say, scrape

@@ -9,11 +9,12 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from pydantic import BaseModel
 
-from gateway import errors, metrics, metrics_app
+from gateway import errors, metrics_app
 from gateway.app import CONTROL_PATHS
 from gateway.connection import SINGLE
 from gateway.engine import State
 from gateway.metrics import GatewayMetrics
+from gateway.metrics import labels as metrics
 from gateway.routes import INFERENCE, ROUTES
 from gateway.settings import GatewaySettings, Upstream
 from gateway.span_export import spans_of
