@@ -57,35 +57,26 @@ class SpoolAudit:
             if not self._begun:
                 raise SpoolError("the run has not begun")
             waiter = self._spool.begin(record)
-            if not waiter.done():
-                await self._opened(intent, waiter)
-            else:
-                waiter.result()
+            await waiter
         except SpoolError as error:
             self._failed("intent", error)
             raise AuditAway from error
-
-    async def _opened(self, intent: Intent, waiter: asyncio.Future[None]) -> None:
-        try:
-            await asyncio.shield(waiter)
         except asyncio.CancelledError:
-            # Stopped while it was being written: it is there, or will be, and nothing came of it.
+            # Stopped while it was being written: it will be there, and nothing came of it.
             now = self._clock()
             waited = max(0, round((now - intent.started_at).total_seconds() * 1000))
-            self.defer(intent, Ending(Outcome.CLIENT_GONE, now, waited))
+            ending = Ending(Outcome.CLIENT_GONE, now, waited)
+            self._spool.inherit(waiter, lambda kept: self.defer(intent, ending) if kept else None)
             raise
 
     async def complete(self, intent: Intent, ending: Ending) -> None:
         """See seams.Audit."""
         waiter = self._spool.end(finished(intent, ending))
         try:
-            if not waiter.done():
-                await asyncio.shield(waiter)
-            else:
-                waiter.result()
+            await waiter
         except asyncio.CancelledError:
             # Whoever asked has gone; the record goes on to the disk, or waits for it.
-            waiter.add_done_callback(lambda done: self._defer_failed(done, intent, ending))
+            self._spool.inherit(waiter, lambda kept: self._ended(kept, intent, ending))
             raise
         except SpoolError as error:
             self._failed("outcome", error)
@@ -97,11 +88,11 @@ class SpoolAudit:
         self._deferred[intent.id] = (finished(intent, ending), ending.outcome)
         self._metrics.audit_deferred.set(len(self._deferred))
 
-    def _defer_failed(self, waiter: asyncio.Future[None], intent: Intent, ending: Ending) -> None:
-        if not waiter.cancelled() and waiter.exception() is not None:
-            self.defer(intent, ending)
-        else:
+    def _ended(self, kept: bool, intent: Intent, ending: Ending) -> None:
+        if kept:
             self._metrics.ended[ending.outcome].inc()
+        else:
+            self.defer(intent, ending)
 
     async def tend(self) -> None:
         """What is to be done every half second: room, the run's beginning, endings that wait."""

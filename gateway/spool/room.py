@@ -3,6 +3,10 @@
 Whoever is let in must be able to finish: the room for a request's end is set aside when it begins,
 in blocks that are allocated already. So a full disk turns new requests away and fails none that is
 under way.
+
+The thread that writes moves `used` and the one that allocates moves `segments`, each by one
+assignment, while the event loop reads both. Going on to the next segment moves neither backwards:
+at no moment does the room look smaller than it is (it once did, and refused requests).
 """
 
 from dataclasses import dataclass
@@ -18,21 +22,30 @@ SEGMENT_LOSS = RECORD_ROOM + 256
 
 @dataclass(slots=True)
 class Room:
-    """Bytes in the segment that is written to and in the one allocated after it, and what of both
-    is set aside for requests under way.
+    """Segments allocated so far, those used up among them; bytes of all of these that are used, and
+    what is set aside for requests under way.
     """
 
     segment_bytes: int
-    left: int = 0
-    has_spare: bool = False
-    waiting: int = 0  # bytes of records that are not written yet, each with a frame of its own
+    segments: int = 0
+    used: int = 0
+    waiting: int = 0  # bytes of records that are not durable yet, each with a frame of its own
     open_requests: int = 0
+
+    @property
+    def usable_bytes(self) -> int:
+        """What one segment is counted for."""
+        return self.segment_bytes - SEGMENT_LOSS
+
+    def wrote(self, taken: int, offset: int) -> None:
+        """`taken` segments were begun, and the last of them is written up to `offset`."""
+        usable = self.usable_bytes
+        self.used = (taken - 1) * usable + min(offset, usable)
 
     @property
     def free(self) -> int:
         """Bytes nobody was promised."""
-        spare = self.segment_bytes - SEGMENT_LOSS if self.has_spare else 0
-        allocated = max(0, self.left - SEGMENT_LOSS) + spare
+        allocated = self.segments * self.usable_bytes - self.used
         return allocated - self.waiting - self.open_requests * RECORD_ROOM
 
     def admits(self) -> bool:

@@ -19,6 +19,7 @@ SUFFIX = ".seg"
 SPARE = "next.seg"
 UNFINISHED = "next.tmp"
 DIGITS = 10
+ZEROS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,18 @@ def is_allocated(folder: Path, size: int) -> bool:
 def allocate(folder: Path, size: int) -> None:
     """Make `next.seg`, with every block of it; raises OSError (ENOSPC) and then leaves nothing.
 
-    Its room is the file system's promise: writing into it later cannot fail for want of space.
+    Its room is the file system's promise: writing into it later cannot fail for want of space. It
+    is written full of zeros: the first write to a block that is only reserved changes the file's
+    map, which every commit would have to wait for (measured in docs/decisions/0026).
     """
     path = folder / UNFINISHED
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(file, 0, size)
+        for offset in range(0, size, ZEROS_BYTES):
+            # In pieces, each on disk before the next: other writes get their turn.
+            os.pwrite(file, bytes(min(ZEROS_BYTES, size - offset)), offset)
+            os.fdatasync(file)
         os.fsync(file)
     except OSError:
         path.unlink()

@@ -1,51 +1,52 @@
 """Group commit: many requests wait for one write that is on disk when it returns.
 
-One commit at a time. What arrives while it runs is the next one. A request that is alone is written
-on the spot, since handing it to a thread costs as much as the disk does; with others about, or a
-disk that has just been slow, the writing is a thread's, and the event loop goes on.
-
-After a failed write nothing more goes into that segment (what an fsync failed to keep is unknown);
-the next one says where its good part ends.
+One commit at a time. What arrives while it runs is the next one. With requests about, a write takes
+what one turn of the event loop brings; a request that is alone is written on the spot. Who waits
+for the disk, the loop or a thread, is `pace`'s to say.
 """
 
 import asyncio
 import errno
-import fcntl
 import logging
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 
-from gateway.errors import SpoolFailed, SpoolFull, SpoolTaken
-from gateway.spool import frame, segment
-from gateway.spool.mark import Mark, Point
+from gateway.errors import SpoolFailed, SpoolFull
+from gateway.spool import frame
+from gateway.spool.appender import Appender
+from gateway.spool.mark import Point
+from gateway.spool.pace import Pace
 from gateway.spool.record import MAX_RECORD_BYTES
-from gateway.spool.recovery import tail
 from gateway.spool.room import Room
 
 logger = logging.getLogger("gateway.spool")
 
-LOCK = "lock"
-# A write on the spot that took longer sends the next ones to the thread, for so long.
-SLOW_SECONDS = 0.003
-WARY_SECONDS = 5.0
 # How often allocating the next segment is tried again, at most.
 RETRY_SECONDS = 1.0
 
 Waiter = asyncio.Future[None]
 
 
+class Kind(IntEnum):
+    """What a record is to the room: only the ends of requests give some back."""
+
+    BEGIN, END, NOTE = range(3)
+
+
 @dataclass(slots=True)
 class Batch:
-    """What goes to disk together, and who waits for it: as many waiters as records."""
+    """What goes to disk together, and who waits for it: each list has one entry a record."""
 
     records: list[bytes] = field(default_factory=list)
     waiters: list[Waiter] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+    bytes: int = 0
 
 
 class Spool:
@@ -67,25 +68,22 @@ class Spool:
         `shipped` is how far the shipper has come; `observe` hears of each commit's seconds and
         records.
         """
-        self._folder, self._max_bytes = folder, max_bytes
-        self._now, self._observe = now, observe
-        self._loop = asyncio.get_running_loop()
-        self.room = Room(segment_bytes)
-        self._lock = _locked(folder)
-        self._file: int | None = None
-        self._files = threading.Lock()  # taking or making the next segment's file
+        self._observe, self._loop = observe, asyncio.get_running_loop()
+        self._files = Appender(
+            folder, segment_bytes=segment_bytes, max_bytes=max_bytes, shipped=shipped, now=now
+        )
         try:
-            found = tail(folder, shipped.segment, shipped.sequence)
-            self._number, self._sequence = found.next_segment - 1, found.next_sequence - 1
-            self._offset = found.previous_end
-            self._mark = Mark(folder, write=True)
             self._begin_run()
         except BaseException:
-            os.close(self._lock)
+            self._files.close()
             raise
+        self._pace = Pace()
         self._pending = Batch()
         self._busy = self._closed = False
-        self._wary_until = self._retry_at = 0.0
+        # Of waiters that were cancelled: who is to hear of the record, or what became of it.
+        self._heirs: dict[Waiter, Callable[[bool], None]] = {}
+        self._fates: dict[Waiter, bool] = {}
+        self._retry_at = 0.0
         self._allocating: asyncio.Task[None] | None = None
         self._work: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
@@ -93,42 +91,49 @@ class Spool:
         self._prepare()
 
     @property
+    def room(self) -> Room:
+        """How much may still be promised."""
+        return self._files.room
+
+    @property
     def point(self) -> Point:
         """How far commits have come."""
-        return Point(self._number, self._offset, self._sequence)
+        return self._files.point
 
     def begin(self, record: bytes) -> Waiter:
         """Write what begins a request, and set room aside for its end.
 
         The result is there when it is durable. Raises SpoolFull at once when its end would have no
-        room; the result raises SpoolFailed, and then the request has not begun.
+        room; the result raises SpoolFailed, and then the request has not begun. To cancel the
+        result takes nothing back: the record is written all the same (see `inherit`).
         """
-        if not self.room.admits():
+        room = self._files.room
+        if not room.admits():
             self._prepare()
             raise SpoolFull("the spool takes no new requests")
-        self.room.open_requests += 1
-        waiter = self._append(record)
-        if waiter.done():
-            self._begun(waiter)
-        else:
-            waiter.add_done_callback(self._begun)
-        return waiter
+        room.open_requests += 1
+        return self._append(record, Kind.BEGIN)
 
     def end(self, record: bytes) -> Waiter:
         """Write what ends a request that was begun; there is room for it.
 
         When the result raises SpoolFailed, the room stays set aside: try again.
         """
-        waiter = self._append(record)
-        if waiter.done():
-            self._ended(waiter)
-        else:
-            waiter.add_done_callback(self._ended)
-        return waiter
+        return self._append(record, Kind.END)
 
     def note(self, record: bytes) -> Waiter:
         """Write something that belongs to no request."""
-        return self._append(record)
+        return self._append(record, Kind.NOTE)
+
+    def inherit(self, waiter: Waiter, then: Callable[[bool], None]) -> None:
+        """Whoever waited was cancelled: call `then` with whether the record became durable. Whoever
+        cancels a waiter has to say this once."""
+        if waiter.done() and not waiter.cancelled():
+            then(waiter.exception() is None)
+        elif waiter in self._fates:
+            then(self._fates.pop(waiter))
+        else:
+            self._heirs[waiter] = then
 
     def tend(self) -> None:
         """Allocate the next segment if it is lacking; call every second or so."""
@@ -143,190 +148,108 @@ class Spool:
         await asyncio.to_thread(self._thread.join)
         if self._allocating is not None:
             await asyncio.gather(self._allocating, return_exceptions=True)
-        self._close_file()
-        self._mark.close()
-        os.close(self._lock)
+        self._files.close()
 
-    def _append(self, record: bytes) -> Waiter:
+    def _append(self, record: bytes, kind: Kind) -> Waiter:
         if len(record) > MAX_RECORD_BYTES:
             raise ValueError(f"a record of {len(record)} bytes, at most {MAX_RECORD_BYTES}")
         waiter = self._loop.create_future()
-        pending = self._pending
-        if not self._busy and not pending.records and self._alone:
-            self._write_here(Batch([record], [waiter]))
-            return waiter
+        pending, size = self._pending, len(record) + frame.OVERHEAD_BYTES
         pending.records.append(record)
         pending.waiters.append(waiter)
-        self.room.waiting += len(record) + frame.OVERHEAD_BYTES
+        pending.kinds.append(kind)
+        pending.bytes += size
+        self.room.waiting += size
         if not self._busy and len(pending.records) == 1:
-            # At the end of this turn of the loop: whoever else has something to say joins.
-            self._loop.call_soon(self._dispatch)
+            if self.room.open_requests <= 1 and self._pace.is_fast(time.monotonic()):
+                self._dispatch()
+            else:
+                # At the end of this turn of the loop: whoever else has something to say joins.
+                self._loop.call_soon(self._dispatch)
         return waiter
-
-    @property
-    def _alone(self) -> bool:
-        return self.room.open_requests <= 1 and time.monotonic() >= self._wary_until
-
-    def _write_here(self, batch: Batch) -> None:
-        begun = time.monotonic()
-        self._committed(batch, *self._commit(batch), begun)
-        if (now := time.monotonic()) - begun > SLOW_SECONDS:
-            self._wary_until = now + WARY_SECONDS
 
     def _dispatch(self) -> None:
         if self._busy or not self._pending.records:
             return
         batch, self._pending = self._pending, Batch()
-        self.room.waiting = 0
-        self._busy = True
-        self._work.put(batch)
+        begun = time.monotonic()
+        if self._pace.is_fast(begun):
+            done, error = self._files.commit(batch.records)
+            self._committed(batch, done, error, time.monotonic() - begun)
+        else:
+            self._busy = True
+            self._work.put(batch)
 
     def _serve(self) -> None:
         """The thread: one batch after another."""
         while (batch := self._work.get()) is not None:
             begun = time.monotonic()
-            done, error = self._commit(batch)
+            done, error = self._files.commit(batch.records)
+            seconds = time.monotonic() - begun
             with suppress(RuntimeError):  # the loop has ended without waiting for us
-                self._loop.call_soon_threadsafe(self._after, batch, done, error, begun)
+                self._loop.call_soon_threadsafe(self._after, batch, done, error, seconds)
 
-    def _after(self, batch: Batch, done: int, error: OSError | None, begun: float) -> None:
+    def _after(self, batch: Batch, done: int, error: OSError | None, seconds: float) -> None:
         self._busy = False
+        self._committed(batch, done, error, seconds)
         self._dispatch()
-        self._committed(batch, done, error, begun)
 
-    def _committed(self, batch: Batch, done: int, error: OSError | None, begun: float) -> None:
+    def _committed(self, batch: Batch, done: int, error: OSError | None, seconds: float) -> None:
+        room = self.room
+        room.waiting -= batch.bytes
+        room.open_requests -= batch.kinds[:done].count(Kind.END)
+        self._pace.took(seconds, time.monotonic())
+        self._observe(seconds, done)
         for waiter in batch.waiters[:done]:
             if not waiter.done():
                 waiter.set_result(None)
-        self._observe(time.monotonic() - begun, done)
+            else:
+                self._bequeath(waiter, True)
         if error is not None:
-            logger.error(
-                "spool write failed", extra={"errno": errno.errorcode.get(error.errno or 0)}
-            )
-            for waiter in batch.waiters[done:]:
-                if not waiter.done():
-                    failure = SpoolFailed("the spool could not be written")
-                    failure.__cause__ = error
-                    waiter.set_exception(failure)
-        if not self.room.has_spare:
+            room.open_requests -= batch.kinds[done:].count(Kind.BEGIN)
+            self._failed(batch.waiters[done:], error)
+        if not self._files.has_spare:
             self._prepare()
 
-    def _commit(self, batch: Batch) -> tuple[int, OSError | None]:
-        """Write and sync; how many records are durable, and what kept the others from it."""
-        records, done = batch.records, 0
-        try:
-            while done < len(records):
-                if self._file is None:
-                    self._rotate()
-                count = self._fitting(records, done)
-                if not count:
-                    self._close_file()
-                    continue
-                self._write(records[done : done + count])
-                done += count
-                self._publish()
-        except OSError as error:
-            self._close_file()
-            return done, error
-        return done, None
+    def _failed(self, waiters: list[Waiter], error: OSError) -> None:
+        logger.error("spool write failed", extra={"errno": errno.errorcode.get(error.errno or 0)})
+        for waiter in waiters:
+            if not waiter.done():
+                failure = SpoolFailed("the spool could not be written")
+                failure.__cause__ = error
+                waiter.set_exception(failure)
+            else:
+                self._bequeath(waiter, False)
 
-    def _fitting(self, records: list[bytes], start: int) -> int:
-        """How many records from `start` go into one frame of this segment."""
-        room = min(self.room.left - frame.OVERHEAD_BYTES, frame.MAX_PAYLOAD)
-        for place in range(start, len(records)):
-            room -= frame.cost(len(records[place]))
-            if room < 0:
-                return place - start
-        return len(records) - start
-
-    def _write(self, records: list[bytes]) -> None:
-        assert self._file is not None  # noqa: S101 - _commit opened it
-        self._put(frame.encode(self._number, self._sequence + 1, records), self._file)
-        self._sequence += len(records)
-
-    def _put(self, data: bytes, file: int) -> None:
-        """On disk when it returns: RWF_DSYNC is write and fdatasync in one call."""
-        written = os.pwritev(file, [data], self._offset, os.RWF_DSYNC)
-        if written != len(data):
-            raise OSError(errno.EIO, "a short write")
-        self._offset += len(data)
-        self.room.left = self.room.segment_bytes - self._offset
+    def _bequeath(self, waiter: Waiter, kept: bool) -> None:
+        then = self._heirs.pop(waiter, None)
+        if then is None:
+            self._fates[waiter] = kept
+        else:
+            then(kept)
 
     def _begin_run(self) -> None:
         try:
-            self._rotate()
-            self._publish()
+            self._files.rotate()
+            self._files.publish()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             logger.error("spool has no room for a segment")
 
-    def _rotate(self) -> None:
-        """Begin the next segment; it says where this one ends. Raises OSError."""
-        head = segment.Head(self._offset, int(self._now() * 1000))
-        with self._files:
-            if not segment.is_allocated(self._folder, self.room.segment_bytes):
-                self._allocate()
-            self.room.has_spare = False
-            file = segment.take(self._folder, self._number + 1)
-        self._number, self._offset, self._file = self._number + 1, 0, file
-        self._put(head.encode(self._number, self._sequence + 1), file)
-        self._sequence += 1
-
-    def _publish(self) -> None:
-        self._mark.set(self.point)
-
-    def _close_file(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        self.room.left = 0
-
-    def _allocate(self) -> None:
-        """Make the next segment's file; raises OSError, ENOSPC also at the bound."""
-        size = self.room.segment_bytes
-        if (len(segment.numbers(self._folder)) + 1) * size > self._max_bytes:
-            raise OSError(errno.ENOSPC, "the spool is at its bound")
-        segment.allocate(self._folder, size)
-
     def _prepare(self) -> None:
         """Have the next segment allocated in the background, unless that was just tried."""
         now = time.monotonic()
         running = self._allocating is not None and not self._allocating.done()
-        if self.room.has_spare or self._closed or running or now < self._retry_at:
+        if self._files.has_spare or self._closed or running or now < self._retry_at:
             return
         self._retry_at = now + RETRY_SECONDS
         self._allocating = self._loop.create_task(self._prepare_in_thread())
 
     async def _prepare_in_thread(self) -> None:
         try:
-            await asyncio.to_thread(self._make_spare)
+            await asyncio.to_thread(self._files.allocate)
+            self._retry_at = 0.0
         except OSError as error:
             why = errno.errorcode.get(error.errno or 0, "?")
             logger.error("spool segment not allocated", extra={"errno": why})
-
-    def _make_spare(self) -> None:
-        with self._files:
-            if not segment.is_allocated(self._folder, self.room.segment_bytes):
-                self._allocate()
-            self.room.has_spare = True
-            self._retry_at = 0.0
-
-    def _begun(self, waiter: Waiter) -> None:
-        # A cancelled wait is no failure: the record is written or will be.
-        if not waiter.cancelled() and waiter.exception() is not None:
-            self.room.open_requests -= 1
-
-    def _ended(self, waiter: Waiter) -> None:
-        if waiter.cancelled() or waiter.exception() is None:
-            self.room.open_requests -= 1
-
-
-def _locked(folder: Path) -> int:
-    file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(file)
-        raise SpoolTaken(f"{folder} belongs to another process") from error
-    return file

@@ -1,0 +1,145 @@
+"""Group commit on a real disk: rotation refuses nobody, a cancelled wait tears nothing."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import SpoolFailed
+from gateway.spool import frame, segment
+from gateway.spool.pace import Pace
+from gateway.spool.writer import Spool
+
+RECORD = b'{"a":"record of some length, so that segments fill up soon"}' * 20
+SEGMENT_BYTES = 64 * 1024
+
+
+@asynccontextmanager
+async def spool_in(folder: Path) -> AsyncIterator[Spool]:
+    spool = Spool(folder, segment_bytes=SEGMENT_BYTES, max_bytes=64 << 20)
+    try:
+        await until_spare(spool)
+        yield spool
+    finally:
+        await spool.close()
+
+
+async def until_spare(spool: Spool) -> None:
+    async with asyncio.timeout(30):
+        while not spool._files.has_spare:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def records_in(folder: Path) -> list[bytes]:
+    found: list[bytes] = []
+    for number in segment.numbers(folder):
+        for each in frame.walk(segment.read(folder, number), 0, number):
+            found += each.records
+    return [record for record in found if b"previous_end" not in record]
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["by the loop", "by the thread"])
+async def test_going_on_to_the_next_segment_never_looks_like_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    async with spool_in(tmp_path) as spool:
+        take, admitted = segment.take, []
+
+        def watched(folder: Path, number: int) -> int:
+            admitted.append(spool.room.admits())
+            file = take(folder, number)
+            admitted.append(spool.room.admits())
+            return file
+
+        monkeypatch.setattr(segment, "take", watched)
+        while len(admitted) < 6:
+            await spool.begin(RECORD)
+            await spool.end(RECORD)
+            await until_spare(spool)
+    assert admitted == [True] * len(admitted)
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["by the loop", "by the thread"])
+async def test_what_many_wait_for_is_durable_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    wanted = [b'{"number":%d}' % number for number in range(40)]
+    commits = []
+    async with spool_in(tmp_path) as spool:
+        spool._observe = lambda _seconds, count: commits.append(count)
+        await asyncio.gather(*(asyncio.ensure_future(spool.begin(each)) for each in wanted))
+        assert spool.room.open_requests == 40
+        await asyncio.gather(*(spool.end(each) for each in wanted))
+        assert (spool.room.open_requests, spool.room.waiting) == (0, 0)
+    assert records_in(tmp_path) == wanted * 2
+    assert len(commits) < 10
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after it"])
+async def test_a_cancelled_wait_takes_nothing_back_and_its_heir_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: False)
+    heard: list[bool] = []
+    async with spool_in(tmp_path) as spool:
+        waiter = spool.begin(b'{"number":1}')
+        waiter.cancel()
+        if when == "before the commit":
+            spool.inherit(waiter, heard.append)
+        await spool.note(b'{"number":2}')
+        if when == "after it":
+            spool.inherit(waiter, heard.append)
+        assert heard == [True]
+        assert spool.room.open_requests == 1
+    assert records_in(tmp_path) == [b'{"number":1}', b'{"number":2}']
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["by the loop", "by the thread"])
+async def test_a_write_that_fails_is_told_to_all_who_wait_and_to_heirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    heard: list[bool] = []
+    async with spool_in(tmp_path) as spool:
+        await spool.begin(b'{"number":0}')
+        with monkeypatch.context() as broken:
+
+            def fail(*_anything: object) -> int:
+                raise OSError(errno.EIO, "the disk is gone")
+
+            broken.setattr("os.pwritev", fail)
+            begun, left, ended = spool.begin(RECORD), spool.begin(RECORD), spool.end(RECORD)
+            left.cancel()
+            spool.inherit(left, heard.append)
+            for waiter in (begun, ended):
+                with pytest.raises(SpoolFailed):
+                    await waiter
+        assert heard == [False]
+        # Who was refused has no end; whose end failed tries again, in the next segment.
+        assert spool.room.open_requests == 1
+        await spool.end(b'{"number":3}')
+        assert spool.room.open_requests == 0
+    assert records_in(tmp_path) == [b'{"number":0}', b'{"number":3}']
+
+
+def test_a_disk_that_is_slow_on_average_or_was_very_slow_once_is_the_threads() -> None:
+    pace = Pace()
+    assert pace.is_fast(0.0)
+    pace.took(0.004, 1.0)
+    assert pace.is_fast(1.0)
+    for _ in range(20):
+        pace.took(0.004, 2.0)
+    assert not pace.is_fast(2.0)
+    for _ in range(40):
+        pace.took(0.0001, 3.0)
+    assert pace.is_fast(3.0)
+    pace.took(0.021, 4.0)
+    for _ in range(100):
+        pace.took(0.0001, 5.0)
+    assert not pace.is_fast(5.0)
+    assert pace.is_fast(9.1)
