@@ -72,8 +72,8 @@ class Exchange:
         self.trace: Trace | None = None
         self.status: int | None = None
         self.complete = self.gone = False
-        # What every answer says besides: asked for when its head is sent.
-        self.also: Callable[[], Iterable[Header]] = tuple
+        # Header lines that every answer has besides: asked for when its head is sent.
+        self.also: Callable[[], bytes] = bytes
         self._body: list[bytes] = []
         self._body_ended = self._chunked = False
         self._body_failure: Refused | None = None
@@ -186,15 +186,15 @@ class Exchange:
             await self.send_part(answers.error_event(refusal))
 
     def _head(self, status: int, headers: Iterable[Header]) -> bytes:
-        lines = [answers.STATUS_LINES[status]]
-        for name, value in (*headers, *self.also()):
-            lines += (name, b": ", value, b"\r\n")
         connection = self._connection
-        lines += (b"x-request-id: ", self.request_id.encode("ascii"), b"\r\n")
-        lines += (b"date: ", connection._front.date)
-        stays = connection.decide_to_stay()
-        lines.append(b"\r\n\r\n" if stays else b"\r\nconnection: close\r\n\r\n")
-        return b"".join(lines)
+        return b"%b%b%bx-request-id: %b\r\ndate: %b\r\n%b" % (
+            answers.STATUS_LINES[status],
+            b"".join([b"%b: %b\r\n" % header for header in headers]),
+            self.also(),
+            self.request_id.encode("ascii"),
+            connection._front.date,
+            b"\r\n" if connection.decide_to_stay() else b"connection: close\r\n\r\n",
+        )
 
     async def _drained(self) -> None:
         while (writable := self._connection.writable) is not None:

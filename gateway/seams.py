@@ -8,13 +8,11 @@ The order of one request: `Gate.authenticate` -> `Admission.admit` -> `Audit.ope
 `Audit.complete` -> the answer's last byte -> `Reservation.settle`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from gateway.answers import Header
 from gateway.usage import Usage
 from ledger.requests import Outcome
 
@@ -109,8 +107,10 @@ class Admission(Protocol):
         """
         ...
 
-    def headers_for(self, principal: Principal) -> Sequence[Header]:
-        """What every answer to this principal says of the limits that are left."""
+    def headers_for(self, principal: Principal) -> bytes:
+        """What every answer to this principal says of the limits that are left: whole header
+        lines, with their ends.
+        """
         ...
 
 

@@ -7,31 +7,35 @@ gateway knows: what others used is as old as their last report (seconds).
 
 from collections.abc import Iterable
 
-from gateway.answers import Header
 from gateway.limits.meters import Meter
 from ledger.quotas import CONCURRENT
 
+_LINES = {
+    kind: b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\n"
+    b"x-ratelimit-reset-%b: %%b\r\n" % (kind, kind, kind)
+    for kind in (b"requests", b"tokens")
+}
 
-def headers(meters: Iterable[Meter], now: float) -> list[Header]:
-    """The headers for the tightest request limit and the tightest token limit."""
-    tightest: dict[str, tuple[int, Meter]] = {}
+
+def headers(meters: Iterable[Meter], now: float) -> bytes:
+    """The header lines for the tightest request limit and the tightest token limit."""
+    requests: Meter | None = None
+    tokens: Meter | None = None
+    requests_left = tokens_left = 0
     for meter in meters:
-        if meter.name == CONCURRENT:
-            continue
-        left = max(0, meter.limit - meter.used(now) - meter.others_used)
-        kind = meter.unit + "s"
-        if kind not in tightest or left < tightest[kind][0]:
-            tightest[kind] = (left, meter)
-    made: list[Header] = []
-    for kind, (left, meter) in tightest.items():
-        reset = max(meter.busy_seconds(now) if meter.used(now) else 0, meter.others_free_at - now)
-        name = kind.encode()
-        made += [
-            (b"x-ratelimit-limit-" + name, b"%d" % meter.limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % left),
-            (b"x-ratelimit-reset-" + name, duration(reset).encode()),
-        ]
-    return made
+        left = meter.limit - meter.used(now) - meter.others_used
+        if meter.unit == "token":
+            if tokens is None or left < tokens_left:
+                tokens, tokens_left = meter, left
+        elif meter.name != CONCURRENT and (requests is None or left < requests_left):
+            requests, requests_left = meter, left
+    lines = b"" if requests is None else _lines(b"requests", requests, requests_left, now)
+    return lines if tokens is None else lines + _lines(b"tokens", tokens, tokens_left, now)
+
+
+def _lines(kind: bytes, meter: Meter, left: int, now: float) -> bytes:
+    reset = max(meter.busy_seconds(now) if meter.used(now) else 0, meter.others_free_at - now)
+    return _LINES[kind] % (meter.limit, max(0, left), duration(reset).encode())
 
 
 def duration(seconds: float) -> str:

@@ -26,8 +26,8 @@ from ledger.errors import LedgerError, Rejected
 logger = logging.getLogger("gateway.shipper")
 
 BATCH_EVENTS = 1000
-# Records are gathered for so long, unless there is a whole batch of them before: what a commit costs
-# the ledger (and the disk, which the gateway waits for) does not depend on how much is in it.
+# Records are gathered for so long, unless a whole batch of them is there before: what a commit
+# costs the ledger, and the disk that the gateway waits for, does not depend on how much is in it.
 GATHER_SECONDS = 0.1
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 DAMAGED_FOLDER, ASIDE_FOLDER = "damaged", "set_aside"

@@ -1,8 +1,9 @@
 """Records are events, canonical to the byte, whatever clients name their models."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
+import orjson
 import pytest
 import rfc8785
 from hypothesis import given
@@ -89,3 +90,19 @@ def test_orjson_writes_what_rfc8785_does(data: dict[str, object]) -> None:
     event = Event.parse(body)
     assert body == event.canonical() and isinstance(event.id, UUID)
     assert rfc8785.dumps(dict(event.data)) in body  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        NOW.replace(microsecond=0),
+        NOW.replace(microsecond=7),
+        NOW.replace(microsecond=120_000),
+        NOW.replace(microsecond=5).astimezone(timezone(timedelta(hours=2))),
+    ],
+    ids=["whole second", "one digit", "trailing zeros", "elsewhere"],
+)
+def test_a_time_always_has_six_digits_and_is_utc(at: datetime) -> None:
+    body = record.finished(intent(), Ending(Outcome.ANSWERED, at, 1))
+    assert orjson.loads(body)["time"] == record.moment(at)
+    assert body == rfc8785.dumps(orjson.loads(body))
