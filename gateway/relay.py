@@ -13,28 +13,27 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from gateway.answers import JSON, is_error_body
+from gateway.answers import JSON
+from gateway.asking import finish, head_of, refusal_in
 from gateway.engine import Engine
 from gateway.errors import (
     ClientGone,
     EnginesDrained,
     NotOffered,
-    QueueFull,
     Refused,
-    UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
     UpstreamRefused,
     UpstreamTimeout,
 )
 from gateway.exchange import Exchange
+from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
 from gateway.request import Call, prefix_of, with_model
 from gateway.request_log import ids_of
 from gateway.routes import Route
-from gateway.seams import Admission, Audit, Ending, Intent, Principal
+from gateway.seams import Admission, Audit, Intent, Principal
 from gateway.settings import Limits, Timeouts
-from gateway.tracing import Attempt
 from gateway.transport import Response, Transport
 from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
@@ -44,24 +43,6 @@ logger = logging.getLogger("gateway.relay")
 
 # What a path that generates nothing costs in tokens.
 COUNTS_NOTHING = Usage(0, 0)
-
-PASSED_ON = frozenset({400, 404, 409, 413, 422})
-MAX_ERROR_BYTES = 64 * 1024
-ERROR_SECONDS = 5.0
-END_SECONDS = 0.5
-
-
-class Progress:
-    """What is known of a request so far. Durations are in seconds."""
-
-    __slots__ = ("asked", "engine", "first_byte", "recorded", "usage", "waited")
-
-    def __init__(self) -> None:
-        self.usage = Usage()
-        self.engine: Engine | None = None
-        self.first_byte: float | None = None
-        self.asked = self.recorded = False
-        self.waited = 0.0  # for engines and for clients that read slowly
 
 
 class Relay:
@@ -79,10 +60,10 @@ class Relay:
         limits: Limits,
         clock: Callable[[], datetime],
     ) -> None:
-        self._node, self._transport, self._upstreams = node, transport, upstreams
-        self._audit, self._admission, self._metrics = audit, admission, metrics
+        self._transport, self._upstreams = transport, upstreams
+        self._admission, self._metrics = admission, metrics
         self._timeouts, self._limits = timeouts, limits
-        self._clock = clock
+        self._journal = Journal(node, audit, metrics, clock)
 
     def configure(self, timeouts: Timeouts, limits: Limits) -> None:
         """Take these settings for requests from now on."""
@@ -101,8 +82,7 @@ class Relay:
             trace.tenant, trace.model, trace.served_model = principal.tenant, call.model, model
             trace.stream, trace.max_tokens = call.stream, call.max_tokens
         try:
-            intent = self._intent(exchange, principal, call, route)
-            await self._audit.open(intent)
+            intent = await self._journal.begin(exchange, principal, call, route)
             await self._served(exchange, intent, relayed, model, route, progress)
         finally:
             usage = progress.usage if route.usage else COUNTS_NOTHING
@@ -110,21 +90,6 @@ class Relay:
             self._count_tokens(progress)
             if trace is not None:
                 trace.usage, trace.first_token_seconds = usage, progress.first_byte
-
-    def _intent(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> Intent:
-        parent = exchange.traceparent
-        return Intent(
-            exchange.id,
-            principal.key_id,
-            principal.tenant,
-            self._node,
-            route.name,
-            call.model,
-            call.stream,
-            self._clock(),
-            exchange.request_id,
-            None if parent is None else parent[3:35],
-        )
 
     async def _served(
         self,
@@ -166,9 +131,9 @@ class Relay:
                     self._metrics.retries[engine.name].inc()
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and exchange.gone:
-                await self._record_failure(exchange, intent, progress, ClientGone())
+                await self._journal.end_badly(exchange, intent, progress, ClientGone())
                 raise ClientGone from None
-            await self._record_failure(exchange, intent, progress, error)
+            await self._journal.end_badly(exchange, intent, progress, error)
             raise
 
     async def _asked(
@@ -188,13 +153,13 @@ class Relay:
         attempt = None if trace is None else trace.attempt(engine.name)
         try:
             began = exchange.elapsed_seconds
-            head = _head(exchange, engine, route, attempt)
+            head = head_of(exchange, engine, route, attempt)
             response = await self._transport.post(
                 engine.target, head, call.body, stream=call.stream
             )
             progress.waited += exchange.elapsed_seconds - began
             if response.status != 200:
-                raise await _refusal(response)
+                raise await refusal_in(response)
             if response.headers.get(b"content-encoding", b"identity") != b"identity":
                 raise UpstreamFailed("The engine's answer is compressed.")
             serve = self._stream if call.stream else self._whole
@@ -229,7 +194,7 @@ class Relay:
         progress.first_byte = exchange.elapsed_seconds
         progress.usage = read_answer(body)
         del route
-        await self._record(exchange, intent, progress, Outcome.ANSWERED, 200)
+        await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
         await exchange.send_whole(200, body, (JSON,))
         return False
 
@@ -276,60 +241,12 @@ class Relay:
             raise UpstreamFailed("The engine failed in the middle of its answer.", "stream_error")
         if not reader.tail:
             raise UpstreamFailed("The engine's answer broke off.", "no_done")
-        await self._record(exchange, intent, progress, Outcome.ANSWERED, 200)
+        await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
         if exchange.status is None:
             exchange.begin_stream()
         await exchange.send_part(reader.tail, last=True)
-        await _finish(response)
+        await finish(response)
         return False
-
-    async def _record(
-        self,
-        exchange: Exchange,
-        intent: Intent,
-        progress: Progress,
-        outcome: Outcome,
-        status: int | None,
-    ) -> None:
-        """Make the ending durable; raises Refused, with the ending kept for later."""
-        engine, first = progress.engine, progress.first_byte
-        ending = Ending(
-            outcome,
-            self._clock(),
-            round(exchange.elapsed_seconds * 1000),
-            status,
-            progress.usage.prompt_tokens,
-            progress.usage.completion_tokens,
-            None if first is None else round(first * 1000),
-            None if engine is None else engine.name,
-        )
-        progress.recorded = True
-        try:
-            await self._audit.complete(intent, ending)
-        except Refused as refusal:
-            if outcome is Outcome.ANSWERED:
-                # The client will not get the end of its answer: say what it does get.
-                ending = ending._replace(
-                    outcome=Outcome.REFUSED, status=exchange.status or refusal.status
-                )
-            self._audit.defer(intent, ending)
-            raise
-        self._metrics.overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
-
-    async def _record_failure(
-        self, exchange: Exchange, intent: Intent, progress: Progress, error: BaseException
-    ) -> None:
-        if progress.recorded:
-            return
-        status = exchange.status
-        if status is None and isinstance(error, Refused):
-            status = error.status
-        try:
-            await self._record(exchange, intent, progress, outcome_of(error), status)
-        except Refused:
-            logger.warning(
-                "outcome waits for the disk", extra={"audit_id": str(intent.id), **ids_of(exchange)}
-            )
 
     def _count(self, engine: Engine, error: UpstreamError, exchange: Exchange) -> None:
         reason = error.reason or "failed"
@@ -356,53 +273,6 @@ class Relay:
             self._metrics.token_counts[engine.name, "completion"].inc(usage.completion_tokens)
 
 
-def outcome_of(error: BaseException) -> Outcome:
-    """How the audit calls what ended a request before its answer was whole."""
-    if isinstance(error, ClientGone):
-        return Outcome.CLIENT_GONE
-    if isinstance(error, UpstreamTimeout):
-        return Outcome.TIMED_OUT
-    if isinstance(error, UpstreamError) and not isinstance(error, (QueueFull, EnginesDrained)):
-        return Outcome.UPSTREAM_FAILED
-    # Ours: no room, stopped by drain's end, or a fault of this program.
-    return Outcome.REFUSED
-
-
 def _worth_another(error: UpstreamError) -> bool:
     """Whether another engine may do better: not when the request is to blame, or time is up."""
     return not isinstance(error, (UpstreamRefused, NotOffered, UpstreamTimeout))
-
-
-def _head(exchange: Exchange, engine: Engine, route: Route, attempt: Attempt | None) -> bytes:
-    head = b"%bx-request-id: %b\r\n" % (
-        engine.head(route.path),
-        exchange.request_id.encode("ascii"),
-    )
-    if attempt is not None and exchange.trace is not None:
-        head += b"traceparent: %b\r\n" % exchange.trace.header_of(attempt).encode("ascii")
-    elif exchange.traceparent is not None:
-        head += b"traceparent: %b\r\n" % exchange.traceparent.encode("ascii")
-    return head
-
-
-async def _refusal(response: Response) -> UpstreamError:
-    """What a status other than 200 means to our client; the engine's text only where it is for
-    clients and in OpenAI's form."""
-    if response.status in (429, 503):
-        return UpstreamBusy("The engine is busy. Try again.")
-    if response.status in PASSED_ON or response.status == 405:
-        body = await response.rest(MAX_ERROR_BYTES, ERROR_SECONDS)
-        if response.status in PASSED_ON and is_error_body(body):
-            return UpstreamRefused(response.status, body)
-        if response.status in (404, 405):
-            return NotOffered()
-    return UpstreamFailed(reason="failed")
-
-
-async def _finish(response: Response) -> None:
-    """Read what little may follow the last event, so that the connection can be used again."""
-    try:
-        while not response.complete:
-            await response.rest(MAX_ERROR_BYTES, END_SECONDS)
-    except UpstreamError:
-        return

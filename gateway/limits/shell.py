@@ -13,23 +13,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gateway.answers import Header
 from gateway.errors import LimitsAway
 from gateway.limits import decide
 from gateway.limits.account import Account, all_meters
+from gateway.limits.charge import FREE, Charge, Free
 from gateway.limits.estimate import TEMPLATE_TOKENS
 from gateway.limits.estimate import tokens as bound
 from gateway.limits.headers import headers
-from gateway.limits.meters import Mark, Meter, Periods, periods
+from gateway.limits.meters import Meter, Periods, periods
 from gateway.limits.refusals import limited
 from gateway.member import Member
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
-from gateway.usage import Usage
 from inventory.ending import ended
 from ledger.errors import LedgerError, Unavailable
 from ledger.limits import UNLIMITED, Limits, tenant_subject
-from ledger.quotas import CONCURRENT, Ask, Deal
+from ledger.quotas import Ask, Deal
 
 logger = logging.getLogger("gateway.limits")
 
@@ -71,40 +70,6 @@ class Terms:
     lease_seconds: float = 60.0
     patience_seconds: float = 2.0
     assumed_completion_tokens: int = 4096
-
-
-class Charge:
-    """A request's place in its limits (seams.Reservation)."""
-
-    __slots__ = ("_limiter", "_marks", "_meters", "_tokens", "completion")
-
-    def __init__(
-        self, limiter: "Limiter", meters: Sequence[Meter], marks: Sequence[Mark], tokens: int
-    ) -> None:
-        self._limiter, self._meters, self._marks = limiter, meters, marks
-        self._tokens = tokens
-        # How much of it was reserved for the answer.
-        self.completion = 0
-
-    def settle(self, usage: Usage | None) -> None:
-        """See seams.Reservation."""
-        now = self._limiter.now()
-        spent = None if usage is None else _spent(usage, self._tokens, self.completion)
-        for meter, mark in zip(self._meters, self._marks, strict=True):
-            if meter.unit == "token":
-                meter.adjust(mark, (spent or 0) - self._tokens, now)
-            elif spent is None or meter.name == CONCURRENT:
-                meter.adjust(mark, -1, now)
-
-
-class Free:
-    """The reservation of a request without limits."""
-
-    def settle(self, usage: Usage | None) -> None:
-        """See seams.Reservation."""
-
-
-FREE = Free()
 
 
 class Limiter:
@@ -155,10 +120,10 @@ class Limiter:
         charge.completion = tokens - prompt_bytes - TEMPLATE_TOKENS
         return charge
 
-    def headers_for(self, principal: Principal) -> Sequence[Header]:
-        """What an answer that costs nothing says of the limits that are left."""
+    def headers_for(self, principal: Principal) -> bytes:
+        """See seams.Admission."""
         if not isinstance(principal, Member) or not principal.is_limited:
-            return ()
+            return b""
         now = self.now()
         return headers(all_meters(self._accounts_of(principal, now)), now)
 
@@ -173,7 +138,7 @@ class Limiter:
         for account in accounts:
             account.last_used = now
         marks = [meter.spend(decide.cost_of(meter, tokens), now) for meter in meters]
-        return Charge(self, meters, marks, tokens)
+        return Charge(self.now, meters, marks, tokens)
 
     def _accounts_of(self, member: Member, now: float) -> list[Account]:
         found = []
@@ -410,9 +375,3 @@ async def _locked(locks: AsyncExitStack, accounts: Iterable[Account]) -> list[Ac
 def _batches(accounts: Sequence[Account]) -> Iterable[Sequence[Account]]:
     for start in range(0, len(accounts), ASKS_AT_ONCE // 5):
         yield accounts[start : start + ASKS_AT_ONCE // 5]
-
-
-def _spent(usage: Usage, reserved: int, completion: int) -> int:
-    """What a request has used: as counted, and what was reserved of what nobody counted."""
-    prompt = reserved - completion if usage.prompt_tokens is None else usage.prompt_tokens
-    return prompt + (completion if usage.completion_tokens is None else usage.completion_tokens)

@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.errors import Limited, LimitsAway
 from gateway.limits import shell
-from gateway.limits.shell import Charge, Limiter, Terms
+from gateway.limits.charge import Charge
+from gateway.limits.shell import Limiter, Terms
 from gateway.member import Member
 from gateway.metrics import GatewayMetrics
 from gateway.usage import Usage

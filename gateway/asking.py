@@ -1,0 +1,50 @@
+"""What an engine is sent beside the body, and what its answer means when it is none."""
+
+from gateway.answers import is_error_body
+from gateway.engine import Engine
+from gateway.errors import NotOffered, UpstreamBusy, UpstreamError, UpstreamFailed, UpstreamRefused
+from gateway.exchange import Exchange
+from gateway.routes import Route
+from gateway.tracing import Attempt
+from gateway.transport import Response
+
+PASSED_ON = frozenset({400, 404, 409, 413, 422})
+MAX_ERROR_BYTES = 64 * 1024
+ERROR_SECONDS = 5.0
+END_SECONDS = 0.5
+
+
+def head_of(exchange: Exchange, engine: Engine, route: Route, attempt: Attempt | None) -> bytes:
+    """The request's head for `engine`, with the ids that go along."""
+    head = b"%bx-request-id: %b\r\n" % (
+        engine.head(route.path),
+        exchange.request_id.encode("ascii"),
+    )
+    if attempt is not None and exchange.trace is not None:
+        head += b"traceparent: %b\r\n" % exchange.trace.header_of(attempt).encode("ascii")
+    elif exchange.traceparent is not None:
+        head += b"traceparent: %b\r\n" % exchange.traceparent.encode("ascii")
+    return head
+
+
+async def refusal_in(response: Response) -> UpstreamError:
+    """What a status other than 200 means to our client; the engine's text only where it is for
+    clients and in OpenAI's form."""
+    if response.status in (429, 503):
+        return UpstreamBusy("The engine is busy. Try again.")
+    if response.status in PASSED_ON or response.status == 405:
+        body = await response.rest(MAX_ERROR_BYTES, ERROR_SECONDS)
+        if response.status in PASSED_ON and is_error_body(body):
+            return UpstreamRefused(response.status, body)
+        if response.status in (404, 405):
+            return NotOffered()
+    return UpstreamFailed(reason="failed")
+
+
+async def finish(response: Response) -> None:
+    """Read what little may follow the last event, so that the connection can be used again."""
+    try:
+        while not response.complete:
+            await response.rest(MAX_ERROR_BYTES, END_SECONDS)
+    except UpstreamError:
+        return

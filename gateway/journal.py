@@ -1,0 +1,128 @@
+"""What the audit is told of one request: an intent, and one ending, whatever happens."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from gateway.engine import Engine
+from gateway.errors import (
+    ClientGone,
+    EnginesDrained,
+    QueueFull,
+    Refused,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from gateway.exchange import Exchange
+from gateway.metrics import GatewayMetrics
+from gateway.request import Call
+from gateway.request_log import ids_of
+from gateway.routes import Route
+from gateway.seams import Audit, Ending, Intent, Principal
+from gateway.usage import Usage
+from ledger.requests import Outcome
+
+logger = logging.getLogger("gateway.relay")
+
+
+class Progress:
+    """What is known of a request so far. Durations are in seconds."""
+
+    __slots__ = ("asked", "engine", "first_byte", "recorded", "usage", "waited")
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.engine: Engine | None = None
+        self.first_byte: float | None = None
+        self.asked = self.recorded = False
+        self.waited = 0.0  # for engines and for clients that read slowly
+
+
+class Journal:
+    """Makes intents and endings of what is known, and the audit durable with them."""
+
+    def __init__(
+        self, node: str, audit: Audit, metrics: GatewayMetrics, clock: Callable[[], datetime]
+    ) -> None:
+        self._node, self._audit, self._metrics, self._clock = node, audit, metrics, clock
+
+    async def begin(
+        self, exchange: Exchange, principal: Principal, call: Call, route: Route
+    ) -> Intent:
+        """Make the intent durable; raises Refused, and then nothing may be relayed."""
+        parent = exchange.traceparent
+        intent = Intent(
+            exchange.id,
+            principal.key_id,
+            principal.tenant,
+            self._node,
+            route.name,
+            call.model,
+            call.stream,
+            self._clock(),
+            exchange.request_id,
+            None if parent is None else parent[3:35],
+        )
+        await self._audit.open(intent)
+        return intent
+
+    async def end(
+        self,
+        exchange: Exchange,
+        intent: Intent,
+        progress: Progress,
+        outcome: Outcome,
+        status: int | None,
+    ) -> None:
+        """Make the ending durable; raises Refused, with the ending kept for later."""
+        engine, first = progress.engine, progress.first_byte
+        ending = Ending(
+            outcome,
+            self._clock(),
+            round(exchange.elapsed_seconds * 1000),
+            status,
+            progress.usage.prompt_tokens,
+            progress.usage.completion_tokens,
+            None if first is None else round(first * 1000),
+            None if engine is None else engine.name,
+        )
+        progress.recorded = True
+        try:
+            await self._audit.complete(intent, ending)
+        except Refused as refusal:
+            if outcome is Outcome.ANSWERED:
+                # The client will not get the end of its answer: say what it does get.
+                ending = ending._replace(
+                    outcome=Outcome.REFUSED, status=exchange.status or refusal.status
+                )
+            self._audit.defer(intent, ending)
+            raise
+        self._metrics.overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
+
+    async def end_badly(
+        self, exchange: Exchange, intent: Intent, progress: Progress, error: BaseException
+    ) -> None:
+        """The same for what ended with an error, unless that is recorded already."""
+        if progress.recorded:
+            return
+        status = exchange.status
+        if status is None and isinstance(error, Refused):
+            status = error.status
+        try:
+            await self.end(exchange, intent, progress, outcome_of(error), status)
+        except Refused:
+            logger.warning(
+                "outcome waits for the disk", extra={"audit_id": str(intent.id), **ids_of(exchange)}
+            )
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """How the audit calls what ended a request before its answer was whole."""
+    if isinstance(error, ClientGone):
+        return Outcome.CLIENT_GONE
+    if isinstance(error, UpstreamTimeout):
+        return Outcome.TIMED_OUT
+    if isinstance(error, UpstreamError) and not isinstance(error, (QueueFull, EnginesDrained)):
+        return Outcome.UPSTREAM_FAILED
+    # Ours: no room, stopped by drain's end, or a fault of this program.
+    return Outcome.REFUSED
