@@ -4,7 +4,7 @@
 than the one before, also within a millisecond and when the clock steps back.
 """
 
-import secrets
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from uuid import UUID
 RANDOM_BITS = 74
 _RANDOM_LIMIT = 1 << RANDOM_BITS
 _MILLISECONDS_LIMIT = 1 << 48
+_POOL_BYTES = 1024
 _STEP_BITS = 32  # how far the random part is moved at most, within one millisecond
 
 
@@ -31,15 +32,33 @@ def milliseconds_of(identifier: UUID) -> int:
     return identifier.int >> 80
 
 
+class _Pool:
+    """Random bits from the kernel, fetched many at a time; a forked child fetches its own."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._bytes, self._at = b"", 0
+
+    def bits(self, count: int) -> int:
+        size = (count + 7) // 8
+        if self._at + size > len(self._bytes):
+            self._bytes, self._at = os.urandom(_POOL_BYTES), 0
+        begin, self._at = self._at, self._at + size
+        return int.from_bytes(self._bytes[begin : self._at], "big") >> (size * 8 - count)
+
+
 class Sequence:
     """Makes ids that only grow. Safe to use from several threads."""
 
     def __init__(
         self,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        randomness: Callable[[int], int] = secrets.randbits,
+        randomness: Callable[[int], int] | None = None,
     ) -> None:
-        self._clock, self._randomness = clock, randomness
+        self._clock, self._randomness = clock, randomness or _Pool().bits
         self._lock = threading.Lock()
         self._last = (-1, 0)
 

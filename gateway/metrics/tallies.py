@@ -6,6 +6,7 @@ here belongs to the event loop's thread, where counting and scraping both happen
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -15,7 +16,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 class Tally:
@@ -54,9 +54,9 @@ class Spread:
     def buckets(self) -> list[tuple[str, float]]:
         """As Prometheus has them: each bound with the count of all at or below it."""
         found, below = [], 0
-        for bound, count in zip((*self._bounds, float("inf")), self.counts, strict=True):
+        for bound, count in zip((*self._bounds, inf), self.counts, strict=True):
             below += count
-            found.append((floatToGoString(bound), float(below)))
+            found.append(("+Inf" if bound == inf else repr(float(bound)), float(below)))
         return found
 
 

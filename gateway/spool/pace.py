@@ -5,7 +5,7 @@ get the interpreter first), and a loop that waits a tenth of a millisecond meanw
 the next write takes along. A disk that is slow, or has just been, is a thread's to wait for.
 """
 
-# The loop waits for a disk whose commits take less than this on average,
+# With requests about, the loop waits for a disk whose commits take less than this on average,
 FAST_SECONDS = 0.001
 # in the last so many of them,
 WEIGHT = 1 / 16
@@ -29,6 +29,6 @@ class Pace:
         if seconds > SLOW_SECONDS:
             self._wary_until = now + WARY_SECONDS
 
-    def is_fast(self, now: float) -> bool:
-        """Whether the loop may wait for the next one."""
-        return self._average < FAST_SECONDS and now >= self._wary_until
+    def is_fast(self, now: float, *, alone: bool = False) -> bool:
+        """Whether the loop may wait for the next one; with `alone`, nobody else waits for it."""
+        return now >= self._wary_until and (alone or self._average < FAST_SECONDS)

@@ -161,7 +161,7 @@ class Spool:
         pending.bytes += size
         self.room.waiting += size
         if not self._busy and len(pending.records) == 1:
-            if self.room.open_requests <= 1 and self._pace.is_fast(time.monotonic()):
+            if self.room.open_requests <= 1:
                 self._dispatch()
             else:
                 # At the end of this turn of the loop: whoever else has something to say joins.
@@ -173,7 +173,7 @@ class Spool:
             return
         batch, self._pending = self._pending, Batch()
         begun = time.monotonic()
-        if self._pace.is_fast(begun):
+        if self._pace.is_fast(begun, alone=self.room.open_requests <= 1):
             done, error = self._files.commit(batch.records)
             self._committed(batch, done, error, time.monotonic() - begun)
         else:

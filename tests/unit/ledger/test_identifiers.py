@@ -1,5 +1,6 @@
 """UUID version 7: the layout of RFC 9562, and an order that nothing in one process breaks."""
 
+import os
 import threading
 import time
 from uuid import RFC_4122, UUID
@@ -63,3 +64,17 @@ def test_threads_share_one_order() -> None:
 
 def test_a_new_id_is_of_now() -> None:
     assert abs(milliseconds_of(new_id()) - time.time() * 1000) < 60_000
+
+
+def test_a_forked_child_makes_ids_of_its_own() -> None:
+    ids = Sequence(lambda: 7)
+    ids.next()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, ids.next().bytes)
+        os._exit(0)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as heard:
+        os.close(writing)
+        assert heard.read(16) != ids.next().bytes

@@ -45,7 +45,7 @@ def records_in(folder: Path) -> list[bytes]:
 async def test_going_on_to_the_next_segment_never_looks_like_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
-    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    monkeypatch.setattr(Pace, "is_fast", lambda *_, **__: fast)
     async with spool_in(tmp_path) as spool:
         take, admitted = segment.take, []
 
@@ -67,7 +67,7 @@ async def test_going_on_to_the_next_segment_never_looks_like_a_full_disk(
 async def test_what_many_wait_for_is_durable_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
-    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    monkeypatch.setattr(Pace, "is_fast", lambda *_, **__: fast)
     wanted = [b'{"number":%d}' % number for number in range(40)]
     commits = []
     async with spool_in(tmp_path) as spool:
@@ -84,7 +84,7 @@ async def test_what_many_wait_for_is_durable_in_their_order(
 async def test_a_cancelled_wait_takes_nothing_back_and_its_heir_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: False)
+    monkeypatch.setattr(Pace, "is_fast", lambda *_, **__: False)
     heard: list[bool] = []
     async with spool_in(tmp_path) as spool:
         waiter = spool.begin(b'{"number":1}')
@@ -103,7 +103,7 @@ async def test_a_cancelled_wait_takes_nothing_back_and_its_heir_is_told(
 async def test_a_write_that_fails_is_told_to_all_who_wait_and_to_heirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
-    monkeypatch.setattr(Pace, "is_fast", lambda _self, _now: fast)
+    monkeypatch.setattr(Pace, "is_fast", lambda *_, **__: fast)
     heard: list[bool] = []
     async with spool_in(tmp_path) as spool:
         await spool.begin(b'{"number":0}')
@@ -135,11 +135,12 @@ def test_a_disk_that_is_slow_on_average_or_was_very_slow_once_is_the_threads() -
     for _ in range(20):
         pace.took(0.004, 2.0)
     assert not pace.is_fast(2.0)
+    assert pace.is_fast(2.0, alone=True)
     for _ in range(40):
         pace.took(0.0001, 3.0)
     assert pace.is_fast(3.0)
     pace.took(0.021, 4.0)
     for _ in range(100):
         pace.took(0.0001, 5.0)
-    assert not pace.is_fast(5.0)
+    assert not pace.is_fast(5.0) and not pace.is_fast(5.0, alone=True)
     assert pace.is_fast(9.1)
