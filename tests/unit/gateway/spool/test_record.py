@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.seams import Ending, Intent
@@ -27,6 +27,8 @@ def intent(model: str = "tiny", **changes: object) -> Intent:
     return values._replace(**changes)  # type: ignore[arg-type]
 
 
+# No deadline: a busy machine may take any time.
+@settings(deadline=None)
 @given(PRINTABLE)
 def test_a_start_is_the_canonical_event_of_the_ledger(model: str) -> None:
     body = record.started(intent(model))
@@ -35,6 +37,8 @@ def test_a_start_is_the_canonical_event_of_the_ledger(model: str) -> None:
     assert event.data["model"] == model
 
 
+# No deadline: a busy machine may take any time.
+@settings(deadline=None)
 @given(
     st.sampled_from(Outcome),
     st.none() | st.integers(100, 599),
@@ -84,6 +88,8 @@ def test_notices_are_events_and_differ_with_what_they_say() -> None:
     assert Event.parse(record.run("redfin", NOW)).kind == "gateway.started"
 
 
+# No deadline: a busy machine may take any time.
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdef"), PRINTABLE | st.integers(0, 2**31) | st.none()))
 def test_orjson_writes_what_rfc8785_does(data: dict[str, object]) -> None:
     body = record.notice(record.DAMAGED, NOW, "redfin", "s", data)
