@@ -29,6 +29,7 @@ from gateway.relay import Relay
 from gateway.request_log import RequestLog
 from gateway.settings import Limits, Routing, Timeouts, Upstream
 from gateway.sources import Sources
+from gateway.step_up import StepUp
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from ledger.changes import Changes
@@ -176,7 +177,7 @@ class Wire(asyncio.Transport):
 
 
 class NoEngine:
-    """seams.Audit: whoever asks for it would have been relayed."""
+    """In place of audit, shares and proofs: whoever asks for one would have been relayed."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         raise AssertionError(f"a request was relayed ({name})")
@@ -204,6 +205,7 @@ class Door:
             gate, limiter, relay, upstreams, nobody, self.metrics, limits,
             RequestLog(clock.moment, journal=False, file_descriptor=self._quiet),
             self.misuse, OwnKey(book, clock.moment, clock),
+            StepUp(nobody, self.misuse.note, clock.moment),
         )  # fmt: skip
         self.front = Front(app, timeouts, limits, new_id, app.refused)
         self._transport = transport
