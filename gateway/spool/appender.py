@@ -60,6 +60,10 @@ class Appender:
         """Whether the segment after this one is allocated."""
         return self.room.segments > self._taken
 
+    def fits(self, size: int) -> bool:
+        """Whether records of `size` bytes, frames and all, are one write into this segment."""
+        return self._file is not None and self._offset + size <= self.room.segment_bytes
+
     def commit(self, records: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Write and sync; how many records are durable, and what kept the others from it."""
         done = 0

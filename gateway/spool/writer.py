@@ -2,7 +2,7 @@
 
 One commit at a time. What arrives while it runs is the next one. With requests about, a write takes
 what one turn of the event loop brings; a request that is alone is written on the spot. Who waits
-for the disk, the loop or a thread, is `pace`'s to say.
+for the disk, the loop or a thread, is `pace`'s to say; to begin a segment is always the thread's.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ class Batch:
     waiters: list[Waiter] = field(default_factory=list)
     kinds: list[Kind] = field(default_factory=list)
     bytes: int = 0
+    goes_on: bool = False  # into another segment: a rename and two syncs more
 
 
 class Spool:
@@ -172,8 +173,10 @@ class Spool:
         if self._busy or not self._pending.records:
             return
         batch, self._pending = self._pending, Batch()
+        batch.goes_on = not self._files.fits(batch.bytes)
         begun = time.monotonic()
-        if self._pace.is_fast(begun, alone=self.room.open_requests <= 1):
+        alone = self.room.open_requests <= 1
+        if not batch.goes_on and self._pace.is_fast(begun, alone=alone):
             done, error = self._files.commit(batch.records)
             self._committed(batch, done, error, time.monotonic() - begun)
         else:
@@ -198,7 +201,8 @@ class Spool:
         room = self.room
         room.waiting -= batch.bytes
         room.open_requests -= batch.kinds[:done].count(Kind.END)
-        self._pace.took(seconds, time.monotonic())
+        if not batch.goes_on:
+            self._pace.took(seconds, time.monotonic())
         self._observe(seconds, done)
         for waiter in batch.waiters[:done]:
             if not waiter.done():

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,6 +126,31 @@ async def test_a_write_that_fails_is_told_to_all_who_wait_and_to_heirs(
         await spool.end(b'{"number":3}')
         assert spool.room.open_requests == 0
     assert records_in(tmp_path) == [b'{"number":0}', b'{"number":3}']
+
+
+async def test_the_loop_never_begins_a_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "is_fast", lambda *_, **__: True)
+    timed: list[float] = []
+    monkeypatch.setattr(Pace, "took", lambda _self, seconds, _now: timed.append(seconds))
+    writers: set[str] = set()
+    async with spool_in(tmp_path) as spool:
+        take = segment.take
+
+        def watched(folder: Path, number: int) -> int:
+            writers.add(threading.current_thread().name)
+            return take(folder, number)
+
+        monkeypatch.setattr(segment, "take", watched)
+        written = 0
+        while len(segment.numbers(tmp_path)) < 3:
+            await spool.note(RECORD)
+            await until_spare(spool)
+            written += 1
+    assert writers == {"spool"}
+    # What going on cost says nothing about the disk's pace.
+    assert len(timed) == written - 2
 
 
 def test_a_disk_that_is_slow_on_average_or_was_very_slow_once_is_the_threads() -> None:
