@@ -54,15 +54,21 @@ class ShipperChild:
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
-            # Its standard input is how it learns that we are gone, also by SIGKILL.
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=subprocess.PIPE
-            )
-            if self._process.stdin is not None:
-                self._process.stdin.write(self._settings)
-            self.starts += 1
-            status = await self._process.wait()
+            try:
+                ending = f"status {await self._run()}"
+            except (OSError, RuntimeError) as error:
+                # It cannot be started now, or died before it was told (uvloop: RuntimeError).
+                ending = f"{type(error).__name__}: {error}"
             steady = loop.time() - begun > STEADY_SECONDS
             pause = FIRST_PAUSE_SECONDS if steady else min(LONGEST_PAUSE_SECONDS, pause * 2)
-            logger.error("shipper ended", extra={"status": status, "again_in_seconds": pause})
+            logger.error("shipper ended", extra={"why": ending, "again_in_seconds": pause})
             await asyncio.sleep(pause)
+
+    async def _run(self) -> int:
+        """Start one, tell it its settings, and wait for its end."""
+        # Its standard input is how it learns that we are gone, also by SIGKILL.
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=subprocess.PIPE)
+        self.starts += 1
+        if self._process.stdin is not None:
+            self._process.stdin.write(self._settings)
+        return await self._process.wait()
