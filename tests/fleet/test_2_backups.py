@@ -93,10 +93,14 @@ LEFT = (
 )
 
 
-def begun(fleet: Fleet, node: Node, then: str = "true") -> None:
-    """A restore test is under way: something of it is there. Looked for, and `then` done, on the
+# Its own: while it cleans up what was left by another one there is nothing of it yet to kill.
+CLUSTER = f"ls -d {TEST_HOME}/cluster {TEST_HOME}/server 2>/dev/null; true"
+
+
+def begun(fleet: Fleet, node: Node, sign: str, then: str = "true") -> None:
+    """A restore test is under way: `sign` prints something. Looked for, and `then` done, on the
     node itself: it may not be there for long."""
-    look = f'for i in $(seq 600); do test -z "$({LEFT})" || break; sleep 0.1; done'
+    look = f'for i in $(seq 600); do test -z "$({sign})" || break; sleep 0.1; done'
     fleet.shell(
         node,
         f"systemctl start --no-block {TEST_UNIT}; {look}; test $i -lt 600 && {then}",
@@ -119,13 +123,13 @@ def gone(fleet: Fleet, node: Node, result: str) -> None:
 
 def test_a_restore_test_that_is_killed_leaves_nothing(fleet: Fleet) -> None:
     node = fleet.one(Role.BACKUP)
-    begun(fleet, node, f"systemctl kill --kill-whom=main -s KILL {TEST_UNIT}")
+    begun(fleet, node, CLUSTER, f"systemctl kill --kill-whom=main -s KILL {TEST_UNIT}")
     gone(fleet, node, "signal")
     fleet.shell(node, f"systemctl reset-failed {TEST_UNIT}")
 
 
 def test_a_restore_test_that_takes_too_long_leaves_nothing(fleet: Fleet, hurried: Node) -> None:
-    begun(fleet, hurried)
+    begun(fleet, hurried, LEFT)
     gone(fleet, hurried, "timeout")
 
 
