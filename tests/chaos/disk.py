@@ -27,11 +27,14 @@ def shrink(cluster: Cluster, node: Node, spare_mib: int) -> None:
 
 
 def fill(cluster: Cluster, node: Node) -> None:
-    """Take all of the space but a little."""
+    """Take all of the space but a little. The server writes on meanwhile: a new segment of WAL may
+    take what was free a moment ago, so that it is looked again.
+    """
     cluster.shell(
         node,
-        f"free=$(df --output=avail -k {DATA} | tail -1) && "
-        f"fallocate -l $((free - {LEAVE_KIB}))K {FILLER}",
+        f"for again in $(seq 20); do free=$(df --output=avail -k {DATA} | tail -1); "
+        f"test $free -gt {LEAVE_KIB} || exit 0; "
+        f"fallocate -l $((free - {LEAVE_KIB}))K {FILLER} && exit 0; rm -f {FILLER}; done; exit 1",
     )
 
 

@@ -45,14 +45,17 @@ def test_a_full_disk_on_the_primary(small: tuple[Cluster, Node], tmp_path: Path)
     load = Load("full", tmp_path / "load", cluster.settings, cluster.servers, clients=3)
     load.padding_bytes = 20_000
     play = Play(cluster, load, print, resume_seconds=60.0)
-    play.start()
-    begun = time.monotonic()
-    disk.fill(cluster, node)
-    time.sleep(FULL_SECONDS)
-    freed = time.monotonic()
-    disk.free(cluster, node)
-    assert load.wait_acked(freed, PATIENCE_SECONDS), "writes do not go on by themselves"
-    report = play.finish()
+    try:
+        play.start()
+        begun = time.monotonic()
+        disk.fill(cluster, node)
+        time.sleep(FULL_SECONDS)
+        freed = time.monotonic()
+        disk.free(cluster, node)
+        assert load.wait_acked(freed, PATIENCE_SECONDS), "writes do not go on by themselves"
+        report = play.finish()
+    finally:
+        load.stop()  # whatever went wrong: nobody writes into the next test
     if report.violations:
         kept = keep_evidence(report, play, EVIDENCE)
         pytest.fail("\n".join([*report.violations[:30], f"evidence: {kept}"]))
