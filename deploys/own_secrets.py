@@ -9,7 +9,8 @@ import secrets
 
 from deploys.errors import DeployError
 from inventory.home import Home
-from trust.apikeys import Pepper, new_pepper_text
+from trust.apikeys import new_pepper_text
+from trust.peppers import Peppers
 from trust.printed import printed, read_card
 from trust.secret_store import SecretStore
 from trust.shares import Holder, Share, new_share
@@ -28,12 +29,22 @@ def store_of(home: Home) -> SecretStore:
 
 
 def pepper_text(home: Home) -> str:
-    """The pepper under which API keys' secrets are hashed, made now if this federation has none.
+    """The peppers under which API keys' secrets are hashed, one made now if there is none.
 
-    Gateways get it; whoever issues keys reads it here. Losing it makes every issued key worthless.
-    Raises InvalidPepper, StoreError.
+    Gateways get them; whoever issues keys reads `peppers_of`. Losing them makes every issued key
+    worthless. Raises InvalidPepper, StoreError.
     """
-    return store_of(home).get(PEPPER, lambda: new_pepper_text() + "\n", Pepper.parse)
+    return store_of(home).get(PEPPER, lambda: new_pepper_text() + "\n", Peppers.parse)
+
+
+def peppers_of(home: Home) -> Peppers:
+    """The peppers, the first made now if there is none; raises as `pepper_text`."""
+    return Peppers.parse(pepper_text(home))
+
+
+def keep_peppers(home: Home, peppers: Peppers) -> None:
+    """Keep these from now on; the next apply gives them to gateways (`fedctl.pepper_rotation`)."""
+    store_of(home).put(PEPPER, peppers.text())
 
 
 def guardian_share(home: Home) -> Share:

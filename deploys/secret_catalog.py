@@ -54,14 +54,7 @@ STORED = (
         refusal="witnesses and everybody who verifies know the ledger by this key: another key is "
         "another log. When it is known to others, the witnesses are what refuses a false history",
     ),
-    Known(
-        PEPPER,
-        "HMAC key of API keys' digests",
-        "the gateways; fedctl keys",
-        refusal="a gateway has one pepper at a time, so that every key issued under the old one "
-        "would stop at once. Somebody who has the pepper still needs the keys: rotate those "
-        "(fedctl keys rotate)",
-    ),
+    Known(PEPPER, "HMAC keys of API keys' digests", "the gateways; fedctl keys"),
     _passphrase(1),
     _passphrase(2),
     Known(

@@ -15,7 +15,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from deploys.authority import open_authority
-from deploys.own_secrets import pepper_text
+from deploys.own_secrets import peppers_of
 from inventory.home import Home
 from inventory.model import Federation, Role
 from ledger import key_strength, keys, limits, possession, quotas, tenants, upstreams, usage
@@ -26,9 +26,10 @@ from ledger.event import Event
 from ledger.key_strength import KeyHistory
 from ledger.keys import DEFAULT_TENANT, KeyRecord
 from ledger.limits import Limits
+from ledger.pepper_uses import PepperUse, pepper_uses
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
-from trust.apikeys import ApiKey, Pepper
+from trust.apikeys import ApiKey
 
 T = TypeVar("T")
 OPERATOR = "operator"
@@ -56,7 +57,7 @@ class Ledger:
         roles: Sequence[str] = (),
     ) -> tuple[ApiKey, KeyRecord]:
         """A new key and its record; raises LedgerError."""
-        pepper = Pepper.parse(pepper_text(self.home))
+        pepper = peppers_of(self.home).current
         return self._with(
             lambda connection: keys.issue(
                 connection, pepper, name=name, scopes=scopes, models=models,
@@ -80,7 +81,7 @@ class Ledger:
 
     def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> tuple[ApiKey, datetime]:
         """A key's successor; raises UnknownKey, Rejected, Conflict when it was replaced before."""
-        pepper = Pepper.parse(pepper_text(self.home))
+        pepper = peppers_of(self.home).current
 
         async def rotate(connection: Connection) -> tuple[ApiKey, datetime]:
             history = await key_strength.show(connection, key_id)
@@ -92,6 +93,10 @@ class Ledger:
             )  # fmt: skip
 
         return self._with(rotate)
+
+    def pepper_uses(self) -> tuple[PepperUse, ...]:
+        """How many keys use each version of the pepper; raises LedgerError."""
+        return self._with(pepper_uses)
 
     def create_tenant(self, name: str, models: Sequence[str] | None, actor: str) -> None:
         """A new tenant; raises Conflict for one that is there."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ledger.key_strength import KeyHistory
     from ledger.keys import KeyRecord
     from ledger.limits import Limits
+    from ledger.pepper_uses import PepperUse
     from ledger.quotas import Use
     from ledger.tenants import TenantRecord
     from ledger.usage import Usage
@@ -83,6 +84,10 @@ class LedgerAccess(Protocol):
 
     def rotate_key(self, key_id: str, overlap: timedelta, actor: str) -> "tuple[ApiKey, datetime]":
         """A key's successor, and until when the old one works."""
+        ...
+
+    def pepper_uses(self) -> "tuple[PepperUse, ...]":
+        """How many keys use each version of the pepper."""
         ...
 
     def set_proof_key(self, key_id: str, public: "Ed25519PublicKey", actor: str) -> None:

@@ -22,8 +22,8 @@ from gateway.settings import GatewaySettings
 from inventory.config import ConfigError, resolve
 from inventory.logs import configure
 from inventory.notify import Notifier
-from trust.apikeys import Pepper
 from trust.errors import TrustError
+from trust.peppers import Peppers
 
 DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
 # The spool's thread must not wait 5 ms (the default) for a busy event loop: two would be a commit.
@@ -63,12 +63,12 @@ def main() -> int:
 
 
 def _material(settings: GatewaySettings) -> Material:
-    pepper = resolve(settings.keys.pepper_path, os.environ).read_text()
+    peppers = resolve(settings.keys.pepper_path, os.environ).read_text()
     return Material(
         certificate=resolve(settings.tls.certificate_path, os.environ),
         key=resolve(settings.tls.key_path, os.environ),
         authority=resolve(settings.tls.ca_path, os.environ),
-        pepper=Pepper.parse(pepper),
+        peppers=Peppers.parse(peppers),
     )
 
 

@@ -1,18 +1,18 @@
 """Who is asking: the key in the header against the keyring, at every request.
 
 Whatever is wrong with a key (no such id, another secret, expired, revoked), the answer is one and
-the same and takes the same work: one digest, two comparisons, and a question to the ledger unless
-this id was tried a moment ago. An answer that had to ask waits for the next beat of a clock, so
-that what the ledger needs for a row that is there cannot be told from what it needs for none. A
-failure counts against the source (see `sources`), never against the key whose id was shown. A key
-that was proved once is recognised by its whole header.
+the same and takes the same work: a digest under each pepper, two comparisons, and a question to the
+ledger unless this id was tried a moment ago. An answer that had to ask waits for the next beat of a
+clock, so that what the ledger needs for a row that is there cannot be told from what it needs for
+none. A failure counts against the source (see `sources`), never against the key whose id was shown.
+A key that was proved once is recognised by its whole header.
 """
 
 import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from ipaddress import ip_address
 
@@ -25,12 +25,13 @@ from gateway.seams import Principal
 from gateway.sources import Sources
 from ledger.keys import Verifier
 from trust import apikeys
-from trust.apikeys import ApiKey, Pepper
+from trust.apikeys import ApiKey
 from trust.errors import InvalidApiKey
+from trust.peppers import Peppers
 
 logger = logging.getLogger("gateway.auth")
 
-NO_DIGEST = bytes(32)
+NO_DIGEST, NO_SECRET = bytes(32), bytes([255]) * 32
 # Refusals for which the ledger was asked leave at multiples of this after their request came. It is
 # far above what a question takes, and nothing that anybody with a working key waits for.
 BEAT_SECONDS = 0.025
@@ -42,13 +43,13 @@ class KeyringGate:
     def __init__(
         self,
         keyring: Keyring,
-        pepper: Pepper,
+        peppers: Peppers,
         metrics: GatewayMetrics,
         clock: Callable[[], datetime],
         wall: Callable[[], float] = time.time,
         sources: Sources | None = None,
     ) -> None:
-        self._keyring, self._pepper = keyring, pepper
+        self._keyring, self._peppers = keyring, peppers.all
         self._sources = sources
         self._metrics, self._clock, self._wall = metrics, clock, wall
 
@@ -79,7 +80,7 @@ class KeyringGate:
         Every wrong key takes the same steps, whatever is wrong with it; see the module.
         """
         began = asyncio.get_running_loop().time()
-        shown = apikeys.digest(key.secret, self._pepper)
+        shown = {each.version: apikeys.digest(key.secret, each) for each in self._peppers}
         held = self._keyring.held(key.id, self._wall())
         try:
             if self._proves(shown, None if held is None else held.verifier) and held is not None:
@@ -97,17 +98,21 @@ class KeyringGate:
                 await _on_the_beat(began)
         return finding, wrong
 
-    def _proves(self, shown: bytes, verifier: Verifier | None) -> bool:
+    def _proves(self, shown: Mapping[int, bytes], verifier: Verifier | None) -> bool:
+        """Whether the digest under the key's own pepper is the one that is stored."""
+        version = 0 if verifier is None else verifier.pepper_version
         stored = NO_DIGEST if verifier is None else verifier.digest
-        return hmac.compare_digest(shown, stored) and (
-            verifier is not None and verifier.pepper_version == self._pepper.version
-        )
+        same = hmac.compare_digest(shown.get(version, NO_SECRET), stored)
+        return same and verifier is not None and version in shown
 
-    def _wrong(self, shown: bytes, verifier: Verifier | None) -> str | None:
+    def _wrong(self, shown: Mapping[int, bytes], verifier: Verifier | None) -> str | None:
         proved = self._proves(shown, verifier)
         if verifier is None:
             return "unknown"
         if not proved:
+            if verifier.pepper_version not in shown:
+                version = verifier.pepper_version
+                logger.warning("key under a pepper that is not here", extra={"pepper": version})
             return "wrong_secret"
         state = verifier.state(self._clock())
         return None if state == "active" else state

@@ -46,7 +46,7 @@ from inventory.config import ConfigError
 from inventory.notify import Notifier
 from ledger.connect import pool
 from ledger.identifiers import new_id
-from trust.apikeys import Pepper
+from trust.peppers import Peppers
 from trust.tls import client_context, server_context
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ YOUNG_OBJECTS = 20_000
 
 @dataclass(frozen=True)
 class Material:
-    """What the gateway proves and checks with; paths are resolved, the pepper is read."""
+    """What the gateway proves and checks with; paths are resolved, the peppers are read."""
 
     certificate: Path
     key: Path
     authority: Path
-    pepper: Pepper
+    peppers: Peppers
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         ledger,
         metrics,
         upstreams,
-        material.pepper,
+        material.peppers.current,
     )
     relay = Relay(
         settings.node,
@@ -147,7 +147,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     )
     log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
     sources = Sources(settings.keys.source_burst, settings.keys.source_per_minute)
-    gate = KeyringGate(people.keyring, material.pepper, metrics, utc_now, sources=sources)
+    gate = KeyringGate(people.keyring, material.peppers, metrics, utc_now, sources=sources)
     control = control_app(health, settings.node)
     spans = _span_export(settings, material, metrics)
     tracer = None if spans is None else Tracer(settings.tracing.sample_ratio, spans.put)

@@ -57,7 +57,7 @@ class Tls(Section):
 
 
 class Keys(Section):
-    """API keys: the pepper that turns a presented secret into the digest the ledger stores, and how
+    """API keys: the peppers that turn a presented secret into the digest the ledger stores, and how
     long and how much of what the ledger said is remembered (see gateway/keyring.py).
     """
 

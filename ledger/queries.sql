@@ -70,6 +70,20 @@ UPDATE ledger.api_keys
 SET revoked_at = now(), revoked_by = %(actor)s, revoked_reason = %(reason)s
 WHERE id = %(id)s AND revoked_at IS NULL
 
+-- name: key_peppers
+-- How many keys ever had each version of the pepper, and how many of those work now.
+WITH judged AS (
+    SELECT k.id, k.pepper_version, least(k.expires_at, s.ends_at, s.overlap_ends_at) AS ends,
+           k.revoked_at IS NULL
+           AND coalesce(least(k.expires_at, s.ends_at, s.overlap_ends_at) > clock_timestamp(), true)
+               AS works
+    FROM ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id
+)
+SELECT pepper_version AS version, count(*) FILTER (WHERE works) AS live,
+       max(ends) FILTER (WHERE works) AS last_end,
+       coalesce((array_agg(id ORDER BY id) FILTER (WHERE works))[1:20], '{}') AS examples
+FROM judged GROUP BY pepper_version ORDER BY pepper_version
+
 -- name: key_find
 -- What a gateway needs to judge one key: a single look at the primary key.
 SELECT k.id, k.name, k.digest, k.pepper_version, k.scopes, k.models, k.revoked_at, k.tenant,

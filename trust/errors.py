@@ -17,6 +17,7 @@ TrustError
 │   └── SecretConflict      a secret is there twice, and the two differ
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
 ├── InvalidPepper           the pepper's text is not what it must be
+├── PepperUnknown           a version of the pepper that is not there, or must not be dropped
 ├── SignatureRefused        a request that is not signed as it must be
 └── CustodyError            shares, wrapped keys and envelopes
     ├── ShareUnreadable     printed text that is no share; names the line
@@ -95,6 +96,10 @@ class InvalidApiKey(TrustError):
 
 class InvalidPepper(TrustError):
     """A pepper of the wrong shape. The text itself is never in the message."""
+
+
+class PepperUnknown(TrustError):
+    """A version of the pepper that is not there, or that must not be dropped."""
 
 
 class SignatureRefused(TrustError):

@@ -1,26 +1,23 @@
 """`secrets list|rotate|audit`: what is kept, replacing it, and what is kept wrongly."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich.text import Text
 
-from deploys.authority import OPERATOR, open_authority
-from deploys.own_secrets import CHAT_KEY, store_of
-from deploys.secret_catalog import FILES, IDENTITY, KNOWN, STORED, Known, file_path, plain_path
+from deploys.own_secrets import store_of
+from deploys.secret_catalog import FILES, KNOWN, STORED, Known, file_path, plain_path
 from fedctl import remote
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.errors import ChecksFailed, Refused
 from fedctl.remote import Links
 from fedctl.render import BAD, DOUBTFUL, GOOD, age
 from fedctl.secret_audit import HERE, Finding, at_operator, on_node
+from fedctl.secret_turns import turn
 from fedctl.selecting import on_option
-from fedctl.work import Work, actor, working
-from trust import apikeys
-
-OVERLAP = timedelta(hours=1)
+from fedctl.work import working
 
 
 @click.group(cls=FedGroup)
@@ -82,52 +79,28 @@ def _modified(seconds: float) -> datetime:
 
 @secrets.command()
 @click.argument("name", type=click.Choice(list(KNOWN)), metavar="NAME")
+@click.option("--undo", is_flag=True, help="Go back to the secret before (key-pepper).")
 @pass_app
-def rotate(app: App, name: str) -> None:
+def rotate(app: App, name: str, undo: bool) -> None:
     """Replace a secret by a new one, everywhere it is used.
 
     \b
-    identity   everything in the store is encrypted to a new identity; copy that one anew
-    operator   a new client key and certificate; the old certificate ends within 30 days
-    chat-key   the key's successor; the old one works for an hour longer
+    identity     everything in the store is encrypted to a new identity; copy that one anew
+    operator     a new client key and certificate; the old certificate ends within 30 days
+    chat-key     the key's successor; the old one works for an hour longer
+    key-pepper   new keys are hashed under a new pepper, which gateways get first; the old one
+                 is dropped when no working key uses it: run it again then
 
-    The others are refused, each with the reason and what can be done.
+    Cut off anywhere, everything works and the same command goes on. The others are refused, each
+    with the reason and what can be done.
     """
     if KNOWN[name].refusal:
         raise Refused(f"{name} cannot be replaced by a command", KNOWN[name].refusal)
-    acts: dict[str, Callable[[App, Work], str]] = {
-        IDENTITY: _rotate_identity,
-        OPERATOR: _rotate_client,
-        CHAT_KEY: _rotate_chat_key,
-    }
     with working(app, "secrets rotate", name) as work:
-        said = acts[name](app, work)
+        said = turn(work, name, undo=undo)
     if app.json:
-        app.output.data({"rotated": name, "run": work.run.id, **work.facts})
+        app.output.data({"rotated": name, "undo": undo, "run": work.run.id, **work.facts})
     app.output.say(said)
-
-
-def _rotate_identity(app: App, work: Work) -> str:
-    work.facts["recipient"] = store_of(app.home).rotate_identity()
-    return f"everything is encrypted to the identity in {app.home.identity}; copy it to its place"
-
-
-def _rotate_client(app: App, work: Work) -> str:
-    _, certificate = open_authority(app.home).ensure_client(OPERATOR, app.now(), renew=True)
-    work.facts["certificate"] = str(certificate)
-    return f"a new key and {certificate}; nobody is asked about the old one, which ends by itself"
-
-
-def _rotate_chat_key(app: App, work: Work) -> str:
-    store = store_of(app.home)
-    kept = store.find(CHAT_KEY, plain=app.home.chat_key)
-    if kept is None:
-        raise Refused("fedctl chat keeps no key", "fedctl chat --keep-key keeps one")
-    ledger = app.parts.open_ledger(app.federation, app.home, app.now)
-    new, ends = ledger.rotate_key(apikeys.parse(kept.text.strip()).id, OVERLAP, actor())
-    store.put(CHAT_KEY, new.reveal())
-    work.facts["key_id"] = new.id
-    return f"fedctl chat has the new key {new.id}; the old one works until {ends:%H:%M} UTC"
 
 
 @secrets.command()

@@ -40,9 +40,11 @@ from ledger.keys import Verifier
 from trust import apikeys, strength
 from trust.apikeys import ApiKey, Pepper
 from trust.parameters import Parameters
+from trust.peppers import Peppers
 from trust.strength import HOUR_SECONDS, Misuse, State
 
 PEPPER = Pepper(1, SecretBytes(bytes(32)))
+PEPPERS = Peppers((PEPPER,), 1)
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 OFFERED, ALLOWED = "offered", "allowed"
 SCOPES = frozenset({"inference"})
@@ -199,7 +201,7 @@ class Door:
         relay = Relay("n", transport, upstreams, nobody, limiter, self.metrics, timeouts, limits,
                       clock.moment)  # fmt: skip
         self._quiet = os.open(os.devnull, os.O_WRONLY)
-        gate = KeyringGate(self.keyring, PEPPER, self.metrics, clock.moment, clock.wall,
+        gate = KeyringGate(self.keyring, PEPPERS, self.metrics, clock.moment, clock.wall,
                            Sources(burst, 1))  # fmt: skip
         app = Gateway(
             gate, limiter, relay, upstreams, nobody, self.metrics, limits,

@@ -32,6 +32,7 @@ from ledger.connect import connect
 from tests.support.postgres import Server
 from tests.support.systemd import Systemd
 from trust.apikeys import Pepper, new_pepper_text
+from trust.peppers import Peppers
 from trust.signing import key_pem
 from trust.tls import client_context
 
@@ -89,7 +90,7 @@ class Gateway:
     @property
     def pepper(self) -> Pepper:
         """The pepper this gateway has."""
-        return Pepper.parse((self.folder / "key-pepper").read_text())
+        return Peppers.parse((self.folder / "key-pepper").read_text()).current
 
     async def start(self) -> None:
         """Start the process and wait until it says that it is ready."""

@@ -6,7 +6,9 @@ import pytest
 
 from ledger.connect import Connection
 from ledger.errors import Conflict, Forbidden, OutcomeUnknown, Rejected, UnknownKey
+from ledger.key_strength import rotate, show
 from ledger.keys import find, issue, list_keys, revoke
+from ledger.pepper_uses import PepperUse, pepper_uses
 from ledger.queries import QUERIES
 from tests.support.postgres import Server
 from trust import apikeys
@@ -142,3 +144,22 @@ async def test_a_server_that_dies_while_issuing_leaves_the_outcome_unknown(
             await make(operator)
     finally:
         database.start()
+
+
+async def test_only_keys_that_work_hold_a_pepper(operator: Connection) -> None:
+    soon, later = (datetime.now(UTC) + timedelta(days=days) for days in (1, 9))
+    for end in (None, soon, later):
+        await make(operator, expires_at=end)
+    revoked, replaced = await make(operator), await make(operator, expires_at=soon)
+    await revoke(operator, revoked.id, reason="x", actor="x")
+    newer, _ = await rotate(
+        operator, Pepper.parse("cd" * 32, 4), await show(operator, replaced.id),
+        overlap=timedelta(0), actor="x", node="x", now=datetime.now(UTC),
+    )  # fmt: skip
+    old, new = await pepper_uses(operator)
+    assert (old.version, old.live, len(old.examples)) == (3, 3, 3)
+    assert not {revoked.id, replaced.id} & set(old.examples)
+    assert old.last_end is not None and old.last_end > later
+    assert (new.version, new.live, new.last_end, new.examples) == (4, 1, soon, (newer.id,))
+    await revoke(operator, newer.id, reason="x", actor="x")
+    assert (await pepper_uses(operator))[1] == PepperUse(4, 0, None, ())

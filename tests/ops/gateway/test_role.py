@@ -1,5 +1,6 @@
 """The gateway role against a simulated node: settings the daemon accepts, a sealed pepper."""
 
+import hashlib
 import stat
 import tomllib
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 import pytest
 
 from deploys.errors import DeployError
-from deploys.own_secrets import pepper_text
+from deploys.own_secrets import keep_peppers, pepper_text, peppers_of
 from deploys.roles.gateway import CONFIG_FILE, SEALED_PEPPER, UNIT, gateway, settings
 from gateway.settings import GatewaySettings
 from inventory.model import Federation, Role
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 from tests.ops.played import with_users
+from trust.peppers import Peppers
 
 
 @pytest.fixture
@@ -25,7 +27,10 @@ def sealed() -> dict[str, Any]:
 @pytest.fixture
 def node(sealed: dict[str, Any]) -> SimulatedNode:
     def state(argument: Any) -> Any:
-        return {"state": "same" if argument["path"] in sealed else "absent"}
+        if argument["path"] not in sealed:
+            return {"state": "absent"}
+        held = hashlib.sha256(sealed[argument["path"]].encode()).hexdigest()
+        return {"state": "same" if held == argument["sha256"] else "different"}
 
     def seal(argument: Any) -> None:
         sealed[argument["path"]] = argument["content"]
@@ -96,3 +101,15 @@ def test_every_gateway_gets_the_one_pepper_and_nobody_sees_it(
     kept = where.home.secrets / "key-pepper.age"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and pepper.strip() not in kept.read_text()
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+def test_a_second_pepper_is_one_change_and_then_none(
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    apply(gateway, where, node)
+    for change in (lambda held: held.with_new(), lambda held: held.with_current(2)):
+        keep_peppers(where.home, change(peppers_of(where.home)))
+        assert f"replace {SEALED_PEPPER}" in apply(gateway, where, node)
+        assert apply(gateway, where, node) == []
+    assert Peppers.parse(sealed[SEALED_PEPPER]) == peppers_of(where.home)

@@ -31,6 +31,7 @@ from ledger.event import Event as LedgerEvent
 from ledger.key_strength import KeyHistory
 from ledger.keys import KeyRecord
 from ledger.limits import UNLIMITED, Limits
+from ledger.pepper_uses import PepperUse
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
 from ledger.usage import Usage
@@ -135,6 +136,7 @@ class MemoryLedger:
     events: list[LedgerEvent] = field(default_factory=list)
     proof_keys: dict[str, bytes] = field(default_factory=dict)
     drains: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    peppers: tuple[PepperUse, ...] = ()
     error: Exception | None = None
 
     def open(self, *_: Any) -> "MemoryLedger":
@@ -234,6 +236,11 @@ class MemoryLedger:
         key, _ = self.issue(old.name, actor, old.scopes, old.models, old.expires_at, old.tenant)
         self.records[key_id] = replace(old, replaced_by=key.id, expires_at=NOW + overlap)
         return key, NOW + overlap
+
+    def pepper_uses(self) -> tuple[PepperUse, ...]:
+        """What the test says."""
+        self._check()
+        return self.peppers
 
     def revoke(self, key_id: str, reason: str, actor: str) -> KeyRecord:
         """Revoke, or UnknownKey."""

@@ -8,14 +8,23 @@ import pytest
 
 from deploys.authority import authority_of, open_authority
 from deploys.log_key import log_key_text
-from deploys.own_secrets import CHAT_KEY, passphrase_text, pepper_text, store_of
+from deploys.own_secrets import (
+    CHAT_KEY,
+    passphrase_text,
+    pepper_text,
+    peppers_of,
+    store_of,
+)
+from deploys.protocol import Outcome
 from deploys.secret_catalog import KNOWN
 from fedctl.exits import Exit
 from fedctl.remote import Done
 from fedctl.secret_audit import Finding, at_operator
 from inventory.load import load
-from inventory.model import Platform
+from inventory.model import Platform, Role
+from ledger.errors import Unavailable
 from ledger.note import SignerKey
+from ledger.pepper_uses import PepperUse
 from tests.unit.fedctl.fakes import LAB, NOW, Stage
 from trust import files
 
@@ -177,6 +186,47 @@ def test_chats_key_is_rotated_with_its_successor(kept: Stage) -> None:
     new = store_of(kept.home).opened(CHAT_KEY).text
     assert new != old.reveal() and kept.ledger.records[record.id].replaced_by in new
     assert new not in kept.out.getvalue() + kept.err.getvalue()
+
+
+def test_the_pepper_is_rotated_gateways_first_and_taken_back(kept: Stage) -> None:
+    kept.ledger.peppers = (PepperUse(1, 2, NOW, ("0123456789a", "0123456789b")),)
+    before = set(values(kept))
+    assert kept.fedctl("secrets", "rotate", "key-pepper", "--json") == 0, kept.err.getvalue()
+    told = json.loads(kept.out.getvalue())
+    assert told["next"] == {"kind": "wait", "pepper": 1} and told["keys"] == {"1": 2}
+    assert [step.split(" (")[0] for step in told["steps"]] == [
+        "pepper 2 is there, and used for nothing yet", "new keys get pepper 2",
+    ]  # fmt: skip
+    gateways = tuple(node.name for node in FEDERATION.with_role(Role.GATEWAY))
+    assert {order.limit for order in kept.deploys.orders} == {gateways}
+    assert [(order.mode, order.stages) for order in kept.deploys.orders] == [
+        ("apply", ("gateway",)), ("plan", ("release",)),
+        ("apply", ("gateway",)), ("apply", ("gateway",)),
+    ]  # fmt: skip
+    assert peppers_of(kept.home).version == 2
+    said = kept.out.getvalue() + kept.err.getvalue() + str(kept.ledger.events[-1].data)
+    assert not [value for value in set(values(kept)) - before if value in said]
+    assert kept.fedctl("secrets", "rotate", "key-pepper", "--undo") == 0
+    assert "pepper 2 is gone" in kept.err.getvalue()
+    assert set(values(kept)) == before
+
+
+def test_without_the_ledger_or_the_gateways_no_pepper_changes(kept: Stage) -> None:
+    before = values(kept)
+    kept.ledger.error = Unavailable("gone")
+    assert kept.fedctl("secrets", "rotate", "key-pepper") == Exit.UNREACHABLE
+    kept.ledger.error = None
+    kept.deploys.outcome = Outcome.UNREACHABLE
+    assert kept.fedctl("secrets", "rotate", "key-pepper") == Exit.UNREACHABLE
+    kept.deploys.outcome = Outcome.PENDING
+    assert values(kept) == before
+
+
+def test_what_cannot_be_undone_is_not(kept: Stage) -> None:
+    key = (kept.home.authority / "operator.key").read_bytes()
+    assert kept.fedctl("secrets", "rotate", "operator", "--undo") == Exit.FAILED
+    assert "cannot be undone" in kept.err.getvalue()
+    assert (kept.home.authority / "operator.key").read_bytes() == key
 
 
 @pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.refusal])

@@ -17,9 +17,11 @@ from ledger.errors import Unavailable
 from ledger.keys import Verifier
 from trust import apikeys
 from trust.apikeys import Pepper
+from trust.peppers import Peppers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PEPPER = Pepper(1, SecretBytes(bytes(32)))
+PEPPERS = Peppers((PEPPER,), 1)
 KEY = apikeys.new_key(bytes(range(40)))
 
 
@@ -52,10 +54,10 @@ class Book:
         return 1, [self.by_id[key_id] for key_id in key_ids if key_id in self.by_id]
 
 
-def gate(book: Book) -> tuple[KeyringGate, GatewayMetrics]:
+def gate(book: Book, peppers: Peppers = PEPPERS) -> tuple[KeyringGate, GatewayMetrics]:
     metrics = GatewayMetrics(())
     keyring = Keyring(book, Terms(), time.monotonic)
-    return KeyringGate(keyring, PEPPER, metrics, lambda: NOW, NOW.timestamp), metrics
+    return KeyringGate(keyring, peppers, metrics, lambda: NOW, NOW.timestamp), metrics
 
 
 def header(text: str) -> bytes:
@@ -102,6 +104,31 @@ async def test_a_key_that_does_not_work_is_counted_by_reason(
         await entrance.authenticate(header(KEY.reveal()), "10.0.0.1")
     assert failures(metrics, reason) == 1
     assert len(digests) == 1
+
+
+NEWER = Pepper(2, SecretBytes(bytes([2]) * 32))
+
+
+@pytest.mark.parametrize("current", [1, 2])
+@pytest.mark.parametrize("under", [PEPPER, NEWER])
+async def test_a_key_is_checked_under_its_own_pepper_whichever_is_current(
+    under: Pepper, current: int
+) -> None:
+    digest = apikeys.digest(KEY.secret, under)
+    book = Book(verifier(digest=digest, pepper_version=under.version))
+    entrance, _ = gate(book, Peppers((PEPPER, NEWER), current))
+    assert (await entrance.authenticate(header(KEY.reveal()), "10.0.0.1")).key_id == KEY.id
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+async def test_a_digest_under_another_pepper_than_it_says_proves_nothing(version: int) -> None:
+    """Also none that meets what a missing pepper is compared with."""
+    for digest in (apikeys.digest(KEY.secret, NEWER), auth.NO_SECRET, auth.NO_DIGEST):
+        book = Book(verifier(digest=digest, pepper_version=version))
+        entrance, metrics = gate(book, Peppers((PEPPER, NEWER), 2))
+        with pytest.raises(NotAuthenticated):
+            await entrance.authenticate(header(KEY.reveal()), "10.0.0.1")
+        assert failures(metrics, "wrong_secret") == 1
 
 
 @pytest.mark.parametrize("text", ["", "fed_x", KEY.reveal()[:-1], KEY.reveal() + "x"])

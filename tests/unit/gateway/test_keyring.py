@@ -20,9 +20,11 @@ from ledger.keys import Verifier
 from ledger.limits import Limits
 from trust import apikeys
 from trust.apikeys import ApiKey, Pepper
+from trust.peppers import Peppers
 from trust.tiers import Tier
 
 PEPPER = Pepper(1, SecretBytes(bytes(32)))
+PEPPERS = Peppers((PEPPER,), 1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -87,7 +89,7 @@ def world(source: Source, **terms: Any) -> tuple[Keyring, KeyringGate, Clock]:
     clock = Clock()
     ring = Keyring(source, Terms(**terms), clock)
     ring.apply(Changes(source.version, None), clock.time)
-    gate = KeyringGate(ring, PEPPER, GatewayMetrics(()), lambda: NOW, NOW.timestamp)
+    gate = KeyringGate(ring, PEPPERS, GatewayMetrics(()), lambda: NOW, NOW.timestamp)
     return ring, gate, clock
 
 
@@ -223,7 +225,7 @@ async def test_a_key_stops_at_its_end_although_it_is_remembered() -> None:
     source = Source(verifier(1, expires_at=NOW + timedelta(seconds=5)))
     ring, _, _ = world(source)
     now = NOW
-    gate = KeyringGate(ring, PEPPER, GatewayMetrics(()), lambda: now, lambda: now.timestamp())
+    gate = KeyringGate(ring, PEPPERS, GatewayMetrics(()), lambda: now, lambda: now.timestamp())
     assert await works(gate, 1)
     now += timedelta(seconds=5)
     assert not await works(gate, 1)
