@@ -10,6 +10,7 @@ nothing was left out by an option.
 import argparse
 import asyncio
 import contextlib
+import os
 import platform
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import gateway_world as world
+from tests.bench.gateway_keys import cost_of_keys
 from tests.bench.gateway_load import Load, Streams, streams, wrk
 from tests.bench.gateway_world import BENCH, Contestant
 from tests.bench.machine import machine
@@ -46,6 +48,7 @@ def main() -> int:
     parser.add_argument("--no-streams", action="store_true")
     chosen = parser.parse_args()
     prepare()
+    os.sched_setaffinity(0, {int(world.LOAD_CORE)})
     with throwaway() as database:
         database.fresh_database()
         return asyncio.run(run(chosen, database))
@@ -86,9 +89,12 @@ async def run(chosen: argparse.Namespace, database: Server) -> int:
             memory = await remember(gateway, mine, chosen.memory_requests)
         finally:
             await gateway.stop()
+        keys = await cost_of_keys(database, _folder(folder, "keys"), stub.port)
         flows = {} if chosen.no_streams else await flowing(database, _folder(folder, "streams"))
-    report = table(contestants, many, one) + "\n\n" + rest(memory, chosen.memory_requests, flows)
-    verdicts = judged(contestants, many, one, memory, flows)
+    report = (
+        table(contestants, many, one) + "\n\n" + rest(memory, chosen.memory_requests, keys, flows)
+    )
+    verdicts = judged(contestants, many, one, memory, keys, flows)
     text = report + "\n\n" + "\n".join(f"* {line}" for line, _ in verdicts)
     print(text)  # noqa: T201
     if not (chosen.no_peers or chosen.no_streams):
@@ -183,12 +189,17 @@ def table(contestants: list[Contestant], many: Rounds, one: Rounds) -> str:
     return "\n".join(lines)
 
 
-def rest(memory: tuple[int, int], count: int, flows: dict[str, Streams]) -> str:
-    """Memory and streams."""
+def rest(
+    memory: tuple[int, int], count: int, keys: tuple[float, float], flows: dict[str, Streams]
+) -> str:
+    """Memory, keys and streams."""
     before, after = (size / 2**20 for size in memory)
     lines = [
         f"Resident memory of ours before and after {count:,} more requests: {before:.1f} and "
-        f"{after:.1f} MiB."
+        f"{after:.1f} MiB.",
+        "",
+        f"Processor time of a request with its key checked (authentication, strength, tier) and "
+        f"without: {keys[0]:.0f} and {keys[1]:.0f} µs.",
     ]
     if flows:
         lines += [
@@ -211,6 +222,7 @@ def judged(
     many: Rounds,
     one: Rounds,
     memory: tuple[int, int],
+    keys: tuple[float, float],
     flows: dict[str, Streams],
 ) -> list[tuple[str, bool]]:
     """Each target with what was reached."""
@@ -232,6 +244,8 @@ def judged(
         say(f"added latency {share} at one connection, ms", added, most, added <= most)
     grown = memory[1] / memory[0] - 1
     say("growth of resident memory, share", grown, 0.05, grown <= 0.05)
+    lost = 1 - keys[1] / keys[0]
+    say("throughput that keys and their strength cost, share", lost, 0.05, lost <= 0.05)
     if flows:
         broken, gap = flows["ours"].broken, flows["ours"].gap_p99 - flows["direct"].gap_p99
         say("broken streams", broken, 0, broken == 0)

@@ -30,7 +30,8 @@ BENCH = ROOT / "build" / "bench"
 CHAT = "/v1/chat/completions"
 STUB, STREAMER, NGINX, BARE, LITELLM, PORTKEY, STREAM_NGINX = range(18080, 18087)
 INSTALL_SECONDS = 600
-# Contestants get one core, the stub and the load generator share the other.
+# Contestants get one core; everything else (the stub, the load generator, our ledger and shipper,
+# this program) shares the other.
 CONTESTANT_CORE, LOAD_CORE = "0", "1"
 
 ANSWER = orjson.dumps(
@@ -181,7 +182,9 @@ def bare() -> Contestant:
     return started("bare relay, same libraries", BARE, module)
 
 
-async def ours(database: Server, folder: Path, upstream: int) -> tuple[Contestant, Gateway]:
+async def ours(
+    database: Server, folder: Path, upstream: int, module: str = "gateway"
+) -> tuple[Contestant, Gateway]:
     """The gateway as on a node, everything on, but for TLS: no other contestant has it here."""
     gateway = Gateway(
         folder,
@@ -192,6 +195,7 @@ async def ours(database: Server, folder: Path, upstream: int) -> tuple[Contestan
             "limits": {"max_connections": 4096},
             "spool": {"segment_kib": 16 * 1024, "max_mib": 2048},
         },
+        module=module,
     )
     await gateway.start()
     assert gateway.process is not None
@@ -295,6 +299,12 @@ def _npm(folder: Path, package: str) -> None:
 def _version(folder: Path) -> str:
     found = sorted(folder.glob("lib/python*/site-packages/litellm-*.dist-info"))
     return found[0].name.removeprefix("litellm-").removesuffix(".dist-info") if found else "?"
+
+
+def processor_seconds(process_id: int) -> float:
+    """What a process has used of the processor since it began, all threads, to a hundredth."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(process_id: int) -> int:

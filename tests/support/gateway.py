@@ -56,6 +56,7 @@ class Gateway:
     process: asyncio.subprocess.Process | None = None
     notify: socket.socket | None = None
     systemd: Systemd | None = None
+    module: str = "gateway"
     _reading: asyncio.Task[None] | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _number: int = field(default_factory=lambda: next(_NUMBERS))
@@ -100,7 +101,7 @@ class Gateway:
         if self.notify is not None:
             environment["NOTIFY_SOCKET"] = self.notify.getsockname()
             environment["WATCHDOG_USEC"] = "300000"
-        arguments, passed = ("-m", "gateway", "--config", str(self.config)), tuple[int, ...]()
+        arguments, passed = ("-m", self.module, "--config", str(self.config)), tuple[int, ...]()
         command: list[str] = [sys.executable, *arguments]
         if self.systemd is not None:
             command, passed = self.systemd.command(*arguments), self.systemd.descriptors
