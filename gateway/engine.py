@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from gateway.routing import Breaker
 from gateway.settings import Routing, Upstream
-from gateway.transport import Target
+from gateway.target import Target
 from ledger.upstreams import Drain
 
 State = Literal["healthy", "unhealthy", "unknown", "breaker_open", "draining", "drained"]

@@ -31,10 +31,11 @@ from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
 from gateway.request import Call, prefix_of, with_model
 from gateway.request_log import ids_of
+from gateway.response import Response
 from gateway.routes import Route
 from gateway.seams import Admission, Audit, Intent, Principal
 from gateway.settings import Limits, Timeouts
-from gateway.transport import Response, Transport
+from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
 from ledger.requests import Outcome

@@ -12,7 +12,7 @@ from gateway.errors import EnginesDrained, LedgerAway, NotFound, QueueFull, Upst
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
-from gateway.transport import Target
+from gateway.target import Target
 from gateway.upstreams import Upstreams, read_listing
 from ledger.upstreams import Drain
 
