@@ -23,7 +23,7 @@ from trust.apikeys import ApiKey, Pepper
 
 
 class LedgerLimits:
-    """keyring.KeySource, limits.shell.Shares, own_key.KeyLife and step_up.Proofs, over the pool."""
+    """keyring.KeySource, limits.book.Shares, own_key.KeyLife and step_up.Proofs, over the pool."""
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ class People:
         listener = Listener(
             lambda: connect(ledger),
             keyring,
-            limiter.recall,
+            limiter.keeper.recall,
             upstreams.drain,
             metrics,
             keys.poll_seconds,
@@ -104,12 +104,12 @@ class People:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await self.listener.looked.wait()
-        await self.limiter.start()
+        await self.limiter.keeper.start()
         self._measuring = asyncio.create_task(self._measure())
 
     async def stop(self) -> None:
         """Give all shares back and stop listening; after the last request."""
-        await self.limiter.stop()
+        await self.limiter.keeper.stop()
         await self.misuse.stop()
         await self.listener.stop()
         if self._measuring is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.limits.shell import TICK_SECONDS
+from gateway.limits.keeping import TICK_SECONDS
 from ledger import key_strength, keys
 from ledger.connect import connect
 from ledger.key_strength import KeyHistory, Settled

@@ -25,7 +25,7 @@ from gateway.member import Member
 from gateway.metrics import GatewayMetrics
 from gateway.usage import Usage
 from ledger.errors import OutcomeUnknown, Rejected, Unavailable
-from ledger.limits import Limits
+from ledger.limits import UNLIMITED, Limits
 from ledger.quotas import (
     CONCURRENT,
     REQUESTS_MINUTE,
@@ -136,7 +136,7 @@ class World(RuleBasedStateMachine):
             "t",
             frozenset(),
             None,
-            *(self.limits.get(s, shell.UNLIMITED) for s in (KEY, TENANT)),
+            *(self.limits.get(s, UNLIMITED) for s in (KEY, TENANT)),
         )
         self.nodes = [self.node(number) for number in range(gateways)]
 
@@ -152,7 +152,7 @@ class World(RuleBasedStateMachine):
             clock=lambda: BEGIN + timedelta(seconds=self.time - 1000),
         )
         node = Node(number, line, limiter)
-        self.do(node, limiter._keep())
+        self.do(node, limiter.keeper.keep())
         return node
 
     def do(self, node: Node, work: Any) -> None:
@@ -214,22 +214,22 @@ class World(RuleBasedStateMachine):
             self.time += step
             seconds -= step
             for node in self.nodes:
-                self.do(node, node.limiter._keep())
-                self.do(node, node.limiter.tend())
+                self.do(node, node.limiter.keeper.keep())
+                self.do(node, node.limiter.keeper.tend())
             self.pass_on()
 
     def pass_on(self) -> None:
         for subject in self.dealer.told:
             for node in self.nodes:
                 if not node.line.cut:
-                    node.limiter.recall(subject)
+                    node.limiter.keeper.recall(subject)
         self.dealer.told.clear()
 
     @rule()
     def news_is_heard(self) -> None:
         self.pass_on()
         for node in self.nodes:
-            self.do(node, node.limiter.tend())
+            self.do(node, node.limiter.keeper.tend())
 
     @rule(number=st.integers(0, 2))
     def a_gateway_is_killed_and_starts_again(self, number: int) -> None:
@@ -251,7 +251,7 @@ class World(RuleBasedStateMachine):
             made = node.under_way.pop()
             made.under_way = False
             made.charge.settle(Usage(0, made.cost))
-        self.do(node, node.limiter.stop())
+        self.do(node, node.limiter.keeper.stop())
         self.nodes[place] = self.node(place)
 
     @rule(number=st.integers(0, 2), cut=st.booleans(), losing=st.booleans())
