@@ -9,8 +9,6 @@ by deadlines.
 """
 
 import asyncio
-import select
-import socket
 from typing import TYPE_CHECKING
 
 import httptools
@@ -19,6 +17,8 @@ from gateway import answers
 from gateway.deadlines import NEVER
 from gateway.errors import BadRequest, BodyTimeout, BodyTooLarge, HeadTooLarge, Refused
 from gateway.exchange import Exchange
+from gateway.head_rules import MAX_HEADERS, SINGLE, objection
+from gateway.socket_state import has_unread, without_delay
 
 if TYPE_CHECKING:
     from gateway.front import Front
@@ -26,22 +26,6 @@ if TYPE_CHECKING:
 # Where the connection is: reading a head, reading a body, answering, waiting for the client to
 # hear a last word before the close.
 HEAD, BODY, ANSWERING, PARTING = range(4)
-# Headers that decide something here: twice is once too often (RFC 9110 5.3, RFC 9112 3.2, 6.3).
-SINGLE = frozenset(
-    {
-        b"host",
-        b"authorization",
-        b"x-api-key",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"x-request-id",
-        b"traceparent",
-    }
-)
-MAX_HEADERS = 100
 # Bytes that may follow a whole request before its answer; more is no impatience but a flood.
 MAX_EARLY_BYTES = 64 * 1024
 # How long a client may take to hear why it is turned away while it is still sending.
@@ -206,7 +190,7 @@ class Connection(asyncio.Protocol):
         """See httptools."""
         version = self._parser.get_http_version()
         headers = self._headers
-        problem = self._problem or _objection(version, headers)
+        problem = self._problem or objection(version, headers)
         announced = headers.get(b"content-length")
         limit = self._front.limits.max_body_bytes
         if problem is None and announced is not None and int(announced) > limit:
@@ -342,39 +326,5 @@ class Connection(asyncio.Protocol):
         `since`, or bytes have arrived that were not read yet (drain).
         """
         idle = self.task is None and self._state == HEAD and not self._fed
-        if idle and self.quiet_since <= since and not _has_unread(self.transport):
+        if idle and self.quiet_since <= since and not has_unread(self.transport):
             self.transport.close()
-
-
-def _objection(version: str, headers: dict[bytes, bytes]) -> Refused | None:
-    """Why a well-formed head is not taken, or None."""
-    if version == "1.1":
-        if b"host" not in headers:
-            return BadRequest("A request needs a Host header.")
-    elif version != "1.0":
-        return BadRequest("HTTP/1.1, please.")
-    coding = headers.get(b"transfer-encoding")
-    if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
-        return BadRequest("No transfer coding but chunked, please.")
-    if b"upgrade" in headers and b"upgrade" in headers.get(b"connection", b"").lower():
-        return BadRequest("There is nothing to upgrade to.")
-    length = headers.get(b"content-length")
-    if length is not None and not (length.isdigit() and len(length) < 19):
-        return BadRequest("The content length is not a number.")
-    return None
-
-
-def without_delay(transport: asyncio.BaseTransport) -> None:
-    """Small writes leave at once (Nagle's algorithm would hold them back for up to 40 ms)."""
-    handle = transport.get_extra_info("socket")
-    if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _has_unread(transport: asyncio.BaseTransport) -> bool:
-    handle = transport.get_extra_info("socket")
-    if handle is None or handle.fileno() < 0:
-        return False
-    look = select.poll()
-    look.register(handle.fileno(), select.POLLIN)
-    return bool(look.poll(0))

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import httptools
 
-from gateway.connection import without_delay
 from gateway.deadlines import NEVER
 from gateway.errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.settings import Timeouts
+from gateway.socket_state import without_delay
 from gateway.target import Address
 
 MAX_HEAD_BYTES = 64 * 1024

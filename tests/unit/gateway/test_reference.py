@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from gateway import errors, metrics_app
 from gateway.app import CONTROL_PATHS
-from gateway.connection import SINGLE
 from gateway.engine import State
+from gateway.head_rules import SINGLE
 from gateway.metrics import GatewayMetrics
 from gateway.metrics import labels as metrics
 from gateway.routes import INFERENCE, ROUTES
