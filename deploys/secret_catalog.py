@@ -39,6 +39,23 @@ def _passphrase(number: int) -> Known:
     )
 
 
+def lab_card(holder: str, tenant: str) -> str:
+    """What the store calls the share of the client of `tenant`, or ("") of the gateway: in a lab
+    only, where nobody else can keep it.
+    """
+    return f"custody-{holder}-{tenant}" if tenant else f"custody-{holder}"
+
+
+def _lab_card(holder: str, tenant: str) -> Known:
+    return Known(
+        lab_card(holder, tenant),
+        "share of custody, in a lab",
+        "fedctl custody",
+        refusal="every data key is wrapped for this share: fedctl custody recover replaces a lost "
+        "one, fedctl custody rotate what it opens",
+    )
+
+
 STORED = (
     Known(
         AUTHORITY_KEY,
@@ -64,6 +81,8 @@ STORED = (
         refusal="every data key is wrapped for this share. Client and gateway put another one "
         "in its place: fedctl custody recover --lost guardian",
     ),
+    _lab_card("client", "default"),
+    _lab_card("gateway", ""),
     Known(CHAT_KEY, "API key", "fedctl chat", due_days=90),
 )
 FILES = (

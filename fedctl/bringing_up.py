@@ -36,6 +36,7 @@ class Result:
     judged: Health
     completion: dict[str, Any]
     key: str = ""
+    custody: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -51,10 +52,13 @@ def bring_up(work: Work, *, new_key: bool, no_lock: bool) -> Result:
         done = carry_out(work, ())
     with work.progress.phase("Wait until healthy"):
         observed, judged = wait_healthy(work)
+    with work.progress.phase("Custody of data keys"):
+        custody = app.parts.set_up_custody(app)
+        work.note(custody)
     with work.progress.phase("One chat completion through a gateway"):
         key, completion = prove(work, new_key=new_key)
     work.facts["completion"] = completion
-    return Result(done.summary, observed, judged, completion, key)
+    return Result(done.summary, observed, judged, completion, key, custody)
 
 
 def machines(work: Work) -> None:

@@ -4,11 +4,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
+from typing import Protocol
 
 from fedctl.custody_access import CustodyAccess
-from fedctl.custody_cards import Cards, checked, missing, record_of
+from fedctl.custody_cards import checked, missing, record_of
 from fedctl.errors import FedctlError, WrongCard
 from ledger import custody
 from ledger.connect import Connection, connect
@@ -34,6 +36,22 @@ from trust.shares import (
 
 Given = Mapping[Holder, Keeper]
 Note = Callable[[str], None]
+
+
+class NewCards(Protocol):
+    """Where new shares are kept, and those of an earlier run are found (custody_cards.Cards)."""
+
+    def path(self, holder: Holder, tenant: str) -> Path:
+        """Where the share is, or would be."""
+        ...
+
+    def read(self, holder: Holder, tenant: str) -> Share | None:
+        """The share that is there."""
+        ...
+
+    def write(self, share: Share, tenant: str, now: datetime) -> Path:
+        """Keep a share; raises WrongCard for another one in its place."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,7 @@ async def overview(access: CustodyAccess, tenant: str | None) -> Overview:
 
 
 async def init(
-    access: CustodyAccess, tenant: str, classes: Sequence[str], given: Given, cards: Cards
+    access: CustodyAccess, tenant: str, classes: Sequence[str], given: Given, cards: NewCards
 ) -> tuple[list[Path], list[str]]:
     """Cards for holders that have no share yet, and a key for each class that has none.
 
@@ -99,7 +117,7 @@ async def init(
 
 
 def _three(
-    records: Sequence[ShareRecord], tenant: str, given: Given, cards: Cards, own: Keeper
+    records: Sequence[ShareRecord], tenant: str, given: Given, cards: NewCards, own: Keeper
 ) -> tuple[dict[Holder, Keeper], list[Share]]:
     """All three holders, and those shares of them that are new and need a card."""
     three: dict[Holder, Keeper] = {}
@@ -163,7 +181,7 @@ async def recover(
     lost: Holder,
     tenant: str | None,
     given: Sequence[Keeper],
-    cards: Cards,
+    cards: NewCards,
     note: Note,
 ) -> tuple[Path, list[str]]:
     """Wrap every key of the lost share anew, for a new one with a card of its own.

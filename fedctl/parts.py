@@ -172,6 +172,12 @@ def _reach_custody(app: "App") -> "CustodyAccess":
     return reach(app)
 
 
+def _set_up_custody(app: "App") -> str:
+    from fedctl.custody_lab import set_up
+
+    return set_up(app)
+
+
 def _build(federation: Federation, home: Home, progress: Progress) -> None:
     """Everything nodes are given: our release and, for inference nodes, the engine."""
     from fedctl.builds import build_all
@@ -214,6 +220,7 @@ class Parts:
     reach_gateways: ReachGateways = _reach_gateways
     reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
     reach_custody: "Callable[[App], CustodyAccess]" = _reach_custody
+    set_up_custody: "Callable[[App], str]" = _set_up_custody
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)
     complete: Callable[..., dict[str, Any]] = _complete

@@ -34,6 +34,8 @@ def show(work: Work, result: Result) -> None:
             f"{'Answered':<14}{answered['completion_tokens']} tokens from {answered['model']} "
             f"through {answered['gateway']} in {answered['milliseconds']} ms"
         )
+    if result.custody:
+        out.text(f"{'Custody':<14}{result.custody}")
     if result.key:
         out.text(f"{'API key':<14}{result.key}")
     out.text("")
@@ -63,6 +65,7 @@ def value(work: Work, result: Result) -> dict[str, Any]:
         ],
         "addresses": dict(addresses(federation)),
         "completion": result.completion,
+        "custody": result.custody or None,
         "key": result.key or None,
         "ca": str(work.app.home.authority / "ca.pem"),
     }

@@ -19,6 +19,16 @@ def test_the_first_up_ends_with_a_key_and_a_real_answer(
     assert {node["name"] for node in first_up["nodes"]} == {n.name for n in fleet.federation.nodes}
 
 
+def test_the_first_key_is_strong_and_custody_is_set_up(
+    fleet: Fleet, first_up: dict[str, Any]
+) -> None:
+    assert first_up["custody"].startswith("default/content made")
+    (key,) = [key for key in fleet.json("keys", "list") if key["name"] == "first key"]
+    assert key["tier"] == "strong"
+    (kept,) = fleet.json("custody", "status")["keys"]
+    assert (kept["key_id"], kept["current_epoch"]) == ("default/content", 1)
+
+
 def test_a_second_up_changes_nothing_on_any_node(fleet: Fleet) -> None:
     again = fleet.json("up")
     assert {node["name"]: node["changed"] for node in again["nodes"]} == {

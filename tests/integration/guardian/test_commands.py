@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from deploys.own_secrets import guardian_share
 from fedctl.custody_access import CustodyAccess
-from fedctl.custody_cards import read
+from fedctl.custody_cards import Cards, read
+from fedctl.custody_lab import BY_HAND, StoredCards, set_up
 from ledger import content, custody
 from ledger.connect import connect
 from ledger.content import Keys
@@ -20,9 +22,9 @@ from ledger.custody_rotation import NO_BACKUP
 from ledger.identifiers import new_id
 from tests.support.guardians import guarding, make_guardian
 from tests.support.postgres import Server
-from tests.unit.fedctl.fakes import Stage
+from tests.unit.fedctl.fakes import NOW, Stage
 from trust.printed import printed
-from trust.shares import Share
+from trust.shares import Holder, Share
 
 pytestmark = pytest.mark.postgres
 KEY = "default/content"
@@ -59,6 +61,17 @@ class Desk:
     def init(self, *argv: str) -> Any:
         """`custody init` with this folder."""
         return self.answer("init", "--cards", str(self.cards), *argv)
+
+    def lay_out_stored_cards(self) -> None:
+        """Write the shares that a lab's store has onto cards, as people have them."""
+        stored, cards = StoredCards(self.stage.home), Cards(self.cards, "lab")
+        guardian = guardian_share(self.stage.home)
+        for share in (
+            *(stored.read(h, "default") for h in (Holder.CLIENT, Holder.GATEWAY)),
+            guardian,
+        ):
+            assert share is not None
+            cards.write(share, "default", NOW)
 
     def with_cards(self, *names: str) -> list[str]:
         """`--share` for each of these cards."""
@@ -262,3 +275,47 @@ def test_a_card_that_was_misread_is_named_with_its_line(desk: Desk) -> None:
     assert desk.fedctl("drill", *desk.with_cards("gateway.txt")) == 1
     assert "line 3" in desk.stage.err.getvalue()
     assert wrong[3:] not in desk.stage.err.getvalue()
+
+
+def test_a_lab_has_custody_from_up_and_its_store_has_the_cards(desk: Desk) -> None:
+    app = desk.stage.app()
+    assert set_up(app) == f"{KEY} made, and opened by each pair of shares"
+    events = desk.kinds()
+    assert events == ["custody.share"] * 3 + ["custody.made"]
+    assert set_up(app) == KEY, "again: nothing to do"
+    assert desk.kinds() == events
+    desk.lay_out_stored_cards()
+    reference = desk.say(b"something personal")
+    for pair in combinations(ALL, 2):
+        assert desk.hear(reference, *pair) == b"something personal"
+
+
+def test_up_goes_on_where_it_was_cut_off_with_the_shares_it_had_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = desk.stage.app()
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(custody, "make", _interrupted)
+        set_up(app)
+    assert set_up(app) == f"{KEY} made, and opened by each pair of shares"
+    assert desk.kinds() == ["custody.share"] * 3 + ["custody.made"]
+
+
+async def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_real_machines_are_left_to_people(desk: Desk) -> None:
+    app = desk.stage.app()
+    app.__dict__["federation"] = app.federation.model_copy(update={"kind": "site"})
+    assert set_up(app) == f"no data key yet: {BY_HAND}"
+    assert desk.kinds() == []
+    desk.init()
+    assert set_up(app) == KEY
+
+
+def test_up_leaves_a_ceremony_that_people_began_to_them(desk: Desk) -> None:
+    desk.init("--class", "notes")
+    before = desk.kinds()
+    assert set_up(desk.stage.app()) == f"begun by hand, and not whole: {BY_HAND}"
+    assert desk.kinds() == before

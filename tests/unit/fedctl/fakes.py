@@ -341,6 +341,7 @@ class Stage:
             reach_custody=self.reach_custody,
             reach_replication=self.reach_replication,
             reach_gateways=self.gateways.open,
+            set_up_custody=lambda _: "default/content",
             build=lambda *_: None,
             lab=lambda: self.lab,
             complete=lambda *_: self.completion,
