@@ -15,6 +15,7 @@ import orjson
 from gateway import bridge
 from gateway.answers import JSON
 from gateway.bridge import Application
+from gateway.distant import DistantSources
 from gateway.errors import (
     ClientGone,
     InternalError,
@@ -63,6 +64,7 @@ class Gateway:
         misuse: MisuseNotes,
         own_key: OwnKey,
         step_up: StepUp,
+        distant: DistantSources,
         tracer: Tracer | None = None,
     ) -> None:
         self._gate, self._admission = gate, admission
@@ -70,6 +72,7 @@ class Gateway:
         self._control, self._metrics = control, metrics
         self.limits, self._log, self._tracer = limits, log, tracer
         self._misuse, self._own_key, self._step_up = misuse, own_key, step_up
+        self._distant = distant
         # path -> route's name in metrics, method, handler. Nothing else is reachable.
         self._routes: dict[str, tuple[str, str, Handler]] = {
             "/v1/models": ("models", "GET", self._models),
@@ -129,6 +132,7 @@ class Gateway:
                     # A name that nothing has is a mistake; one that is there was not given.
                     self._misuse.note(principal.key_id, Misuse.FORBIDDEN_MODEL)
                 raise NotPermitted("This API key may not use this model.", param="model")
+            self._distant.seen(principal, exchange.client)
             await self._relay.run(exchange, principal, call, route)
 
         return handle

@@ -1,7 +1,8 @@
 """Misuse of keys that proved themselves, on its way to the ledger: noted here, sent later.
 
 Only the app calls `note`, and only for a key whose secret was just verified: nobody else can cause
-one. A kind counts once an hour for each key, so that a client in a loop costs one look in a set.
+one. A kind counts once in its period (an hour, or more) for each key, so that a client in a loop
+costs one look in a set.
 Kept in memory until the ledger has it: a gateway that dies within that second forgets it, which is
 in the key's favour. Work is not noted here; the audit's records are what credits it.
 """
@@ -16,7 +17,7 @@ from gateway.metrics import GatewayMetrics
 from inventory.ending import ended
 from ledger.errors import LedgerError
 from ledger.key_strength import Use, misused
-from trust.strength import HOUR_SECONDS, Misuse
+from trust.strength import HOUR_SECONDS, Misuse, counted_hour
 
 logger = logging.getLogger("gateway.misuse")
 
@@ -42,14 +43,15 @@ class MisuseNotes:
     def note(self, key_id: str, kind: Misuse) -> None:
         """This key, just verified, did this. Never waits, never fails."""
         self._metrics.misuse[kind].inc()
-        hour = int(self._wall() // HOUR_SECONDS)
+        now = self._wall()
+        hour = int(now // HOUR_SECONDS)
         if hour != self._hour:
             self._hour = hour
             self._noted.clear()
         if (key_id, kind) in self._noted or len(self._waiting) >= MOST_NOTES:
             return
         self._noted.add((key_id, kind))
-        self._waiting.append((key_id, misused(kind), hour))
+        self._waiting.append((key_id, misused(kind), counted_hour(kind, now)))
 
     def start(self) -> None:
         """Begin to send."""

@@ -63,7 +63,12 @@ class OwnKey:
             "tenant": history.tenant,
             "tier": state.tier.name.lower(),
             "strength": round(strength.strength(state, moment), 1),
-            "explanation": explain(state, moment),
+            "explanation": explain(state, moment, history.volume),
+            "misuse": {
+                kind.name.lower(): round(points, 2)
+                for kind, points in strength.weighed_misuses(state, moment)
+                if points > 0
+            },
             "scopes": sorted(member.granted),
             "usable_scopes": sorted(left_by(state.tier, member.granted)),
             "rate_fraction": allowed.rate_fraction,

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from gateway.distant import DistantSources
 from gateway.keyring import Keyring
 from gateway.keyring import Terms as KeyTerms
 from gateway.ledger_client import WatchedLedger
@@ -42,6 +43,7 @@ class People:
     misuse: MisuseNotes
     own_key: OwnKey
     step_up: StepUp
+    distant: DistantSources
     metrics: GatewayMetrics
     _measuring: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -92,7 +94,8 @@ class People:
         own_key = OwnKey(source, _clock, time.monotonic)
         misuse = MisuseNotes(source.note, metrics)
         step_up = StepUp(source, misuse.note, _clock)
-        return cls(keyring, limiter, listener, misuse, own_key, step_up, metrics)
+        distant = DistantSources(keys.sites, misuse.note)
+        return cls(keyring, limiter, listener, misuse, own_key, step_up, distant, metrics)
 
     async def start(self) -> None:
         """Begin to listen and to hold shares; the ledger need not be there yet.

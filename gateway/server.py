@@ -163,6 +163,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         people.misuse,
         people.own_key,
         people.step_up,
+        people.distant,
         tracer,
     )
     # Not waited for: a gateway whose ledger is away starts, and says that it is not ready.

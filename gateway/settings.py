@@ -4,7 +4,7 @@ Read once, in `main()`, frozen from then on. Units are in the names. Secrets are
 names the credential files that systemd decrypted for this process.
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from inventory.config import CREDENTIALS, ConfigPath, Settings
+from inventory.sites import overlapping
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -19,6 +20,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z
 HostName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Address = IPv4Address | IPv6Address
+AnyNetwork = IPv4Network | IPv6Network
 
 
 class Section(BaseModel):
@@ -71,11 +73,20 @@ class Keys(Section):
     max_unknown: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     source_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     source_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    # Networks that are one place, by its name (see gateway/distant.py).
+    sites: dict[Name, tuple[AnyNetwork, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _polls_within_the_lease(self) -> Self:
         if self.poll_seconds * 2 > self.lease_seconds:
             raise ValueError("lease_seconds must be at least twice poll_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _sites_are_apart(self) -> Self:
+        found = overlapping(self.sites)
+        if found is not None:
+            raise ValueError("sites: " + found)
         return self
 
 

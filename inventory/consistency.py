@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inventory.errors import Problem
+from inventory.sites import overlapping
 
 if TYPE_CHECKING:
     from inventory.model import Federation
@@ -48,6 +49,9 @@ def _settings(federation: "Federation") -> Iterator[Problem]:
             yield Problem("network.dns_servers", "[]", "at least one server at a site")
         if not federation.inference.model_path:
             yield Problem("inference.model_path", "''", "an absolute path at a site")
+    together = overlapping(federation.network.sites)
+    if together is not None:
+        yield Problem("network.sites", together, "networks that no two sites share")
     collector = federation.tracing.collector
     if collector and collector not in {node.name for node in federation.nodes}:
         yield Problem("tracing.collector", repr(collector), "the name of a node, or nothing")

@@ -161,6 +161,7 @@ class Network(Frozen):
     subnet: Subnet
     operator_addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
     client_networks: tuple[Subnet, ...] = ()
+    sites: dict[DnsLabel, tuple[Subnet, ...]] = Field(default_factory=dict)
     dns_servers: tuple[Address, ...] = ()
     ntp_servers: tuple[DomainName, ...] = ("2.debian.pool.ntp.org",)
 

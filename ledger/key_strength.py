@@ -6,7 +6,7 @@ the key's row while it does, so that a use noted meanwhile is seen by this turn 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -26,6 +26,7 @@ from trust.permissions import granted
 from trust.strength import HOUR_SECONDS, Misuse, State
 from trust.tiers import Tier
 from trust.traces import Trace
+from trust.volume import UNKNOWN, WINDOW_HOURS, Volume
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 DEFAULT_OVERLAP = timedelta(days=7)
@@ -38,7 +39,8 @@ Use = tuple[str, str, int]
 @dataclass(frozen=True)
 class KeyHistory:
     """A key and its life so far. `ends_at` is when it ends in any case; `overlap`: because it was
-    replaced. `warned_*` are the days of the last warning given, None for none.
+    replaced. `warned_*` are the days of the last warning given, None for none. `volume` is the
+    family's, and only `show` reads it.
     """
 
     key_id: str
@@ -55,6 +57,7 @@ class KeyHistory:
     unchanged_until: datetime
     warned_dormant: int | None = None
     warned_end: int | None = None
+    volume: Volume = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,21 @@ async def show(connection: Connection, key_id: str) -> KeyHistory:
     if row is None:
         raise UnknownKey(f"no key has the id {key_id[:40]!r}")
     traces = await _traces(connection, [key_id])
-    return _history(row, traces.get(key_id, {}))
+    history = _history(row, traces.get(key_id, {}))
+    if row["volume_hour"] is None:
+        return history
+    counts = (*row["counts"], *(0,) * WINDOW_HOURS)[:WINDOW_HOURS]
+    volume = Volume(row["volume_hour"], counts, row["hours"], row["mean"], row["variance"])
+    return replace(history, volume=volume)
+
+
+async def misused_lately(connection: Connection, now: datetime) -> dict[Misuse, int]:
+    """How many keys have each kind of misuse counted within the last 24 hours."""
+    values = {"since": hour_of(now) - 24}
+    with translated(writing=False):
+        rows = await (await connection.execute(QUERIES["strength_misused"], values)).fetchall()
+    found = {row["what"]: int(row["keys"]) for row in rows}
+    return {kind: found.get(misused(kind), 0) for kind in Misuse}
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> tuple[KeyHistory, ...]:

@@ -5,10 +5,12 @@
 SELECT s.key_id, k.name, k.tenant, k.scopes, k.roles, k.created_at, k.expires_at, k.revoked_at,
        s.family, s.replaces, s.replaced_by, s.self_made, p.value AS parameters, s.issued_at,
        s.ends_at, s.overlap_ends_at, s.probation, s.tier, s.tier_since, s.strength, s.settled_at,
-       s.unchanged_until, s.warned_dormant, s.warned_end
+       s.unchanged_until, s.warned_dormant, s.warned_end,
+       v.newest_hour AS volume_hour, v.counts, v.hours, v.mean, v.variance
 FROM ledger.key_strength AS s
 JOIN ledger.api_keys AS k ON k.id = s.key_id
 JOIN ledger.key_parameters AS p ON p.version = s.parameters
+LEFT JOIN ledger.key_volumes AS v ON v.family = s.family
 WHERE s.key_id = %(id)s
 
 -- name: strength_due
@@ -28,6 +30,11 @@ FOR UPDATE OF s SKIP LOCKED
 -- What is noted of some keys: asked after they are locked, so that nothing is overlooked.
 SELECT key_id, what, newest_hour, hours::text AS hours
 FROM ledger.key_traces WHERE key_id = ANY (%(ids)s)
+
+-- name: strength_misused
+-- How many keys have each kind of misuse counted since an hour.
+SELECT what, count(*) AS keys FROM ledger.key_traces
+WHERE starts_with(what, 'misuse:') AND newest_hour >= %(since)s GROUP BY what
 
 -- name: strength_save
 -- Keep what was made of some keys' traces, and until when none of them need be looked at.

@@ -13,10 +13,12 @@ from trust.strength import (
     weighed_misuses,
 )
 from trust.tiers import Tier
+from trust.volume import Volume, in_words
 
 
-def explain(state: State, now_seconds: float) -> str:
-    """A few sentences, one a line: the verdict first, then each term that matters, then what helps.
+def explain(state: State, now_seconds: float, volume: Volume | None = None) -> str:
+    """A few sentences, one a line: the verdict first, then each term that matters, then what helps;
+    with its `volume`, what is usual for it.
 
     Raises ValueError for a time that is none. Says nothing of the secret, which it never had.
     """
@@ -32,6 +34,7 @@ def explain(state: State, now_seconds: float) -> str:
         *_about_misuse(state, now_seconds),
         _about_allowance(state),
         _what_helps(state, now_seconds, value),
+        "" if volume is None else in_words(volume),
     ]
     return "\n".join(line for line in lines if line)
 

@@ -53,6 +53,13 @@ class Misuse(Enum):
         """How much one event in one hour weighs while it is fresh."""
         return _POINTS[self]
 
+    @property
+    def period_hours(self) -> int:
+        """In how many hours it counts once: 1, or more for what an honest holder may do at length
+        (a night of batch work, a second office) before anybody tells them.
+        """
+        return _PERIOD_HOURS.get(self, 1)
+
 
 _POINTS = {
     Misuse.FORBIDDEN_SCOPE: 1.0,
@@ -61,6 +68,7 @@ _POINTS = {
     Misuse.REPLAY: 3.0,
     Misuse.DISTANT_SOURCES: 3.0,
 }
+_PERIOD_HOURS = {Misuse.VOLUME: 24, Misuse.DISTANT_SOURCES: 6}
 
 
 @dataclass(frozen=True)
@@ -114,15 +122,22 @@ def credit(state: State, now_seconds: float, scope: str) -> State:
 def misuse(state: State, now_seconds: float, kind: Misuse) -> State:
     """The state after an event that proves possession of the secret.
 
-    Call it only when the secret was verified first. At most one count for each kind and hour, so
-    that a client caught in a retry loop is judged as one mistake. Never strengthens.
+    Call it only when the secret was verified first. At most one count for each kind and its period
+    (an hour, or more: `counted_hour`), so that a client caught in a retry loop is judged as one
+    mistake. Never strengthens.
     """
-    hour, place = _hour(now_seconds), tuple(Misuse).index(kind)
+    place, hour = tuple(Misuse).index(kind), counted_hour(kind, now_seconds)
     before = state.misuses[place]
     after = before.noting(hour, state.parameters.misuse_window_hours)
     if after is before or state.revoked:
         return state
     return replace(state, misuses=_with(state.misuses, place, after))
+
+
+def counted_hour(kind: Misuse, now_seconds: float) -> int:
+    """The hour since 1970 under which misuse at this time is kept: the first of its period."""
+    hour = _hour(now_seconds)
+    return hour - hour % kind.period_hours
 
 
 def revoke(state: State) -> State:

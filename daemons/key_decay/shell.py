@@ -5,7 +5,7 @@ that somebody else is looking at are passed over, so that several nodes may run 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,20 +16,25 @@ from ledger.connect import Connection
 from ledger.event import Event
 from ledger.identifiers import new_id
 from ledger.translate import translated
+from trust.strength import Misuse
 
 LOG = logging.getLogger(__name__)
 ACTOR = "federation-key-decay"
+PREFIX = "federation_key_decay_"
 
 
 @dataclass
 class Result:
-    """What a run came to. `seconds` is how long it took; times are Unix time."""
+    """What a run came to. `seconds` is how long it took; times are Unix time. `misused`: keys with
+    misuse of each kind in the last 24 hours.
+    """
 
     looked_at: int = 0
     notices: list[Notice] = field(default_factory=list)
     ended: float = 0.0
     seconds: float = 0.0
     untold: int = 0
+    misused: Mapping[Misuse, int] = field(default_factory=dict)
 
 
 def utc_now() -> datetime:
@@ -46,6 +51,7 @@ async def settle_due(
         found = await _turn(connection, node, batch, began, result)
         if found < batch:
             break
+    result.misused = await key_strength.misused_lately(connection, began)
     ended = clock()
     result.ended, result.seconds = ended.timestamp(), (ended - began).total_seconds()
     return result
@@ -96,8 +102,15 @@ def exposition(result: Result) -> str:
         ("notices", "Events it left in the log.", len(result.notices)),
         ("untold", "Of these, how many the webhook did not take.", result.untold),
     )
-    return "".join(
-        f"# HELP federation_key_decay_{name} {text}\n# TYPE federation_key_decay_{name} gauge\n"
-        f"federation_key_decay_{name} {value:.17g}\n"
-        for name, text, value in values
+    plain = "".join(
+        f"{_head(name, text)}{PREFIX}{name} {value:.17g}\n" for name, text, value in values
     )
+    misused = "".join(
+        f'{PREFIX}misused{{kind="{kind.name.lower()}"}} {result.misused.get(kind, 0)}\n'
+        for kind in Misuse
+    )
+    return plain + _head("misused", "Keys with misuse in the last 24 hours, by kind.") + misused
+
+
+def _head(name: str, text: str) -> str:
+    return f"# HELP {PREFIX}{name} {text}\n# TYPE {PREFIX}{name} gauge\n"

@@ -74,6 +74,7 @@ def settings(context: NodeContext) -> str:
         node=context.node,
         ports=federation.ports,
         data=[{"host": federation.fqdn(node), "address": node.address} for node in data],
+        sites=federation.network.sites,
         drain_seconds=DRAIN_SECONDS,
         collector=tracing.collector and federation.fqdn(federation.node(tracing.collector)),
         sample_ratio=tracing.sample_ratio,

@@ -116,7 +116,7 @@ def explain(app: App, key_id: str) -> None:
     ledger = app.parts.open_ledger(app.federation, app.home, app.now)
     history = ledger.key_history(key_id)
     moment = app.now().timestamp()
-    told = in_words(history.state, moment)
+    told = in_words(history.state, moment, history.volume)
     points = course.past(history.state, moment, PAST_DAYS, COLUMNS)
     if app.json:
         app.output.data({**_value(history, app.now()), "explanation": told, "past": points})

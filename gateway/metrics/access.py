@@ -29,7 +29,7 @@ class AccessMetrics:
         )
         misuse = Counter(
             "gateway_key_misuse",
-            "What working keys tried that they may not.",
+            "What working keys did that they may not, as far as it is found here.",
             ("kind",),
             registry=registry,
         )

@@ -18,6 +18,7 @@ from pydantic import SecretBytes
 from gateway.app import Gateway
 from gateway.auth import KeyringGate
 from gateway.connection import Connection
+from gateway.distant import DistantSources
 from gateway.front import Front
 from gateway.keyring import Keyring
 from gateway.keyring import Terms as KeyTerms
@@ -208,6 +209,7 @@ class Door:
             RequestLog(clock.moment, journal=False, file_descriptor=self._quiet),
             self.misuse, OwnKey(book, clock.moment, clock),
             StepUp(nobody, self.misuse.note, clock.moment),
+            DistantSources({}, self.misuse.note, clock),
         )  # fmt: skip
         self.front = Front(app, timeouts, limits, new_id, app.refused)
         self._transport = transport

@@ -295,4 +295,10 @@ def _toml(settings: dict[str, Any]) -> str:
 
 
 def _pairs(table: dict[str, Any]) -> str:
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())
+    return "".join(f"{name} = {_value(value)}\n" for name, value in table.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_value(held)}" for name, held in value.items()) + "}"
+    return json.dumps(value)

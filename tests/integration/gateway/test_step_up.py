@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import possession
 from ledger.connect import connect
-from tests.integration.gateway.test_key_life import settle_to
+from tests.integration.gateway.test_key_life import history, settle_to
 from tests.integration.gateway.test_limits import Pair, two
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, until
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
-from trust import apikeys
+from trust import apikeys, strength
 from trust.http_signatures import Request, sign
+from trust.strength import Misuse
 from trust.tiers import Tier
 
 PATH = "/v1/chat/completions"
@@ -73,6 +74,13 @@ async def test_a_dormant_keys_holder_is_served_once_for_each_signature(
     assert await send(first, http, key, fields) == (200, None)
     for gateway in pair:
         assert await send(gateway, http, key, fields) == (403, "proof_refused")
+
+    async def counted() -> bool:
+        state = (await history(first, key)).state
+        weighed = strength.weighed_misuses(state, datetime.now(UTC).timestamp())
+        return {kind for kind, points in weighed if points} == {Misuse.REPLAY}
+
+    await until(counted)
     thief = signed(second, key, Ed25519PrivateKey.generate())
     assert await send(second, http, key, thief) == (403, "proof_refused")
     assert await send(second, http, key, signed(second, key, holder)) == (200, None)

@@ -172,6 +172,7 @@ async def test_the_process_settles_tells_the_webhook_and_leaves_figures(
     figures = (tmp_path / "key_decay.prom").read_text()
     assert "federation_key_decay_notices 3\n" in figures
     assert "federation_key_decay_untold 0\n" in figures
+    assert 'federation_key_decay_misused{kind="volume"} 0\n' in figures
     database.stop()
     try:
         done = await asyncio.to_thread(

@@ -156,8 +156,10 @@ def test_the_database_and_the_formula_agree(
             state = (await show(operator, key.id)).state
             for back, kind in found:
                 hour = hour_of(now) - back
-                await note(gateway, [(key.id, misused(kind), hour)])
-                state = strength.misuse(state, float(hour * HOUR_SECONDS), kind)
+                moment = float(hour * HOUR_SECONDS)
+                counted = strength.counted_hour(kind, moment)
+                await note(gateway, [(key.id, misused(kind), counted)])
+                state = strength.misuse(state, moment, kind)
             stored = (await show(operator, key.id)).state
             moment = now.timestamp()
             assert strength.misuse_points(stored, moment) == pytest.approx(

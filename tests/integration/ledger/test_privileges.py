@@ -278,6 +278,15 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         "SELECT ledger.custody_releases(now())",
         {"guardian", "owner"},
     ),
+    "read how much keys do": (
+        "SELECT * FROM ledger.key_volumes",
+        {"gateway", "operator", "keys", "owner"},
+    ),
+    "make a key's history young": ("DELETE FROM ledger.key_volumes", {"owner"}),
+    "count requests that nobody made": (
+        "SELECT ledger.count_requests(ARRAY['x'], ARRAY[1], ARRAY[1]::bigint[])",
+        {"owner"},
+    ),
     "ship requests": ("SELECT ledger.ship_requests(ARRAY[]::bytea[])", {"gateway", "owner"}),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
     "forget a migration": ("DELETE FROM ledger.migrations", {"owner"}),
@@ -461,6 +470,7 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "api_keys_begin_strong",
         "api_keys_revoke_successors",
         "note_key_uses",
+        "count_requests",
         "requests_credit_keys",
         "mend_traces",
         "rotate_key",

@@ -48,3 +48,14 @@ async def test_a_kind_counts_once_an_hour_and_waits_for_the_ledger() -> None:
         "gateway_key_misuse_total", {"kind": "forbidden_model"}
     )
     assert counted == 1001
+
+
+async def test_what_may_last_counts_once_in_its_longer_period() -> None:
+    ledger, clock = Ledger(), [0.0]
+    notes = MisuseNotes(ledger.note, GatewayMetrics(()), lambda: clock[0])
+    for hour in range(12):
+        clock[0] = hour * 3600.0
+        notes.note("a", Misuse.DISTANT_SOURCES)
+    await notes.flush()
+    # The ledger keeps an hour once, however often it is told.
+    assert set(ledger.taken) == {("a", "misuse:DISTANT_SOURCES", hour) for hour in (0, 6)}

@@ -13,7 +13,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretBytes
 
-from trust import apikeys, explained, parameters, strength, tiers, traces
+from trust import (
+    apikeys,
+    explained,
+    interleaving,
+    parameters,
+    strength,
+    tiers,
+    traces,
+    volume,
+)
 from trust.errors import InvalidApiKey
 from trust.parameters import Parameters
 from trust.strength import DAY_SECONDS, HOUR_SECONDS, LATEST_SECONDS, Misuse, State
@@ -121,7 +130,7 @@ def test_work_under_a_scope_that_was_not_granted_is_never_credited() -> None:
 
 def test_it_is_pure() -> None:
     """No module of it can reach a clock, a file, a socket or randomness."""
-    for module in (strength, tiers, traces, explained, parameters):
+    for module in (strength, tiers, traces, explained, parameters, volume, interleaving):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
@@ -233,6 +242,16 @@ def test_an_hour_credits_a_scope_once_and_costs_nothing_after(
 ) -> None:
     state = strength.credit(NEW, NOW + first, scope)
     assert strength.credit(state, NOW + second, scope) is state
+
+
+@given(any_time, st.sampled_from(Misuse), st.floats(0, 1))
+def test_a_kind_counts_once_in_its_period(when: float, kind: Misuse, part: float) -> None:
+    period = kind.period_hours * HOUR_SECONDS
+    first = when // period * period
+    once = strength.misuse(NEW, first, kind)
+    last = min(LATEST_SECONDS, first + part * (period - 1))
+    assert strength.misuse(once, last, kind) is once
+    assert strength.counted_hour(kind, last) * HOUR_SECONDS == first
 
 
 @given(uses, any_time)
