@@ -164,6 +164,16 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         "SELECT ledger.note_key_uses(ARRAY[]::text[], ARRAY[]::text[], ARRAY[]::integer[])",
         {"gateway", "owner"},
     ),
+    "replace a key": (
+        "SELECT ledger.rotate_key('$KEY', '0123456789a', sha256('x'), 1, '1 day', 0, 1, 0::smallint,"
+        """ 'x', '{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time":"2026-01-01T00:00:00Z","""
+        """"node":"n","actor":"a","kind":"k","subject":"s","data":{}}')""",
+        {"gateway", "operator", "owner"},
+    ),
+    "ask what limits hold now": (
+        "SELECT * FROM ledger.limits_now('key:$KEY')",
+        {"gateway", "owner"},
+    ),
     "mend traces": ("SELECT ledger.mend_traces(ARRAY[]::text[], 1)", {"keys", "owner"}),
     "delete strengths": ("DELETE FROM ledger.key_strength", set()),
     "change old parameters": ("UPDATE ledger.key_parameters SET value = '{}'", set()),
@@ -369,11 +379,12 @@ HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
 async def test_what_each_role_may_and_may_not(filled: Server, role: str) -> None:
     surprises = []
     history = filled.psql(HISTORY, "federation")
+    key_id = filled.psql("SELECT id FROM ledger.api_keys WHERE revoked_at IS NULL", "federation")
     async with await connect_dsn(connection_for(filled, role)) as connection:
         for attempt, (sql, permitted) in ATTEMPTS.items():
             try:
                 async with connection.transaction(force_rollback=True):
-                    await connection.execute(sql)
+                    await connection.execute(sql.replace("$KEY", key_id.strip()))
                 succeeded = True
             except psycopg.Error as error:
                 succeeded = False
