@@ -12,6 +12,7 @@ from inventory.home import Home
 from inventory.model import Federation, Node
 from trust.authority import KEY, Authority
 from trust.secret_store import StoredKey
+from trust.succession import Succession
 
 OPERATOR = "operator"
 AUTHORITY_KEY = "authority-key"
@@ -31,6 +32,11 @@ def authority_of(federation: Federation, home: Home, now: datetime) -> Authority
 def open_authority(home: Home) -> Authority:
     """The authority that is there; raises AuthorityMissing, AuthorityBroken, StoreError."""
     return Authority.open(home.authority, _keeper(home))
+
+
+def succession(home: Home) -> Succession:
+    """The succession of the operator's authority: `trust.succession`."""
+    return Succession(home.authority, _keeper(home))
 
 
 def _keeper(home: Home) -> StoredKey:

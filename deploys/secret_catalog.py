@@ -57,13 +57,7 @@ def _lab_card(holder: str, tenant: str) -> Known:
 
 
 STORED = (
-    Known(
-        AUTHORITY_KEY,
-        "ECDSA P-256 private key",
-        "fedctl, to sign certificates",
-        refusal="every node trusts this one authority, and none is given two to trust. A new one "
-        "cuts all of them off until each has a new certificate: docs/how-to/secrets.md says how",
-    ),
+    Known(AUTHORITY_KEY, "ECDSA P-256 private key", "fedctl, to sign certificates"),
     Known(
         log_key.CREDENTIAL,
         "Ed25519 signing key",

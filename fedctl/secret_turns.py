@@ -7,10 +7,11 @@ must follow, the fleet lock is held.
 from collections.abc import Callable
 from datetime import timedelta
 
-from deploys.authority import OPERATOR, open_authority
+from deploys.authority import AUTHORITY_KEY, OPERATOR, open_authority, succession
 from deploys.own_secrets import CHAT_KEY, PEPPER, store_of
 from deploys.protocol import Outcome
 from deploys.secret_catalog import IDENTITY
+from fedctl.authority_rotation import NEXT, AuthorityRotation
 from fedctl.commands.deploying import carry_out
 from fedctl.deploying import deploy, require_success
 from fedctl.errors import Refused
@@ -18,6 +19,7 @@ from fedctl.pepper_rotation import PepperRotation, in_words
 from fedctl.work import Work, actor
 from inventory.model import Role
 from trust import apikeys
+from trust.authority import CERTIFICATE
 
 OVERLAP = timedelta(hours=1)
 GATEWAY, RELEASE = ("gateway",), ("release",)
@@ -82,6 +84,29 @@ def rotate_pepper(work: Work, undo: bool) -> str:
     return in_words(ended)
 
 
+def rotate_authority(work: Work, undo: bool) -> str:
+    """The next stage of one authority succeeding another, on every node."""
+    app = work.app
+    # Without one there is nothing to replace: AuthorityMissing, before anybody is asked.
+    state = succession(app.home).state()
+    app.confirm(
+        f"The authority is {state}. Carry out the next stage? It renews or restarts what uses "
+        "certificates on every node, one node first."
+    )
+
+    def follow() -> bool:
+        return carry_out(work, ()).summary.outcome is Outcome.CHANGED
+
+    rotation = AuthorityRotation(succession(app.home), follow, work.note)
+    try:
+        with work.locked(f"secrets rotate {AUTHORITY_KEY}"):
+            state = rotation.backward() if undo else rotation.forward(app.now())
+    finally:
+        work.facts["steps"] = rotation.steps
+    work.facts["state"] = state.value
+    return NEXT[state].format(ca=app.home.authority / CERTIFICATE)
+
+
 def _require_release(work: Work, nodes: tuple[str, ...]) -> None:
     """Raises Refused unless these nodes run the release that this `fedctl` would install."""
     if not nodes:
@@ -99,7 +124,10 @@ FINAL: dict[str, Callable[[Work], str]] = {
     OPERATOR: rotate_client,
     CHAT_KEY: rotate_chat_key,
 }
-UNDOABLE: dict[str, Callable[[Work, bool], str]] = {PEPPER: rotate_pepper}
+UNDOABLE: dict[str, Callable[[Work, bool], str]] = {
+    PEPPER: rotate_pepper,
+    AUTHORITY_KEY: rotate_authority,
+}
 
 
 def turn(work: Work, name: str, *, undo: bool) -> str:

@@ -1,5 +1,8 @@
 """The operator's private certificate authority: one folder with `ca.pem` and `issued.jsonl`.
 
+`ca.pem` is what everybody trusts: this authority's certificate, and after it the one it succeeds or
+that will succeed it (see `trust.succession`).
+
 What it keeps: where the private key is kept is the caller's to say (`ca.key` beside the rest, mode
 0600, refused once others can read it; or the operator's encrypted store); a
 creation cut short is completed by the next one; every certificate is in the issue log, durably,
@@ -13,13 +16,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from trust import certificate, files, signing
+from trust.authority_keys import Keeper, parse_keys, read_keys, write_keys
 from trust.errors import AuthorityBroken, AuthorityExists, AuthorityMissing, NamesRefused
 from trust.signing import LEAF_LIFETIME, Leaf, Permitted
 
@@ -28,23 +32,13 @@ KEY, CERTIFICATE, LOG, LOCK = "ca.key", "ca.pem", "issued.jsonl", ".lock"
 OPERATOR = "operator"
 
 
-class Keeper(Protocol):
-    """Where a private key is kept; `str` says it to people."""
-
-    def read(self) -> bytes:
-        """The key (PEM); raises FileNotFoundError, or a TrustError when it cannot be used."""
-        ...
-
-    def write(self, content: bytes) -> None:
-        """Keep the key, in place of any other."""
-
-
 @dataclass(frozen=True)
 class Authority:
-    """An opened authority. Its private key stays out of `repr`."""
+    """An opened authority. Its private key stays out of `repr`; `others` are trusted beside it."""
 
     folder: Path
     certificate: x509.Certificate
+    others: tuple[x509.Certificate, ...]
     key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
@@ -73,10 +67,15 @@ class Authority:
                     )
                 return found
             try:
-                key = _parse_key(keeper.read(), keeper)
+                [key, *more] = parse_keys(keeper.read(), keeper)
             except FileNotFoundError:
-                key = ec.generate_private_key(ec.SECP256R1())
-                keeper.write(signing.key_pem(key))
+                key, more = ec.generate_private_key(ec.SECP256R1()), []
+                write_keys(keeper, [key])
+            if more:
+                raise AuthorityBroken(
+                    f"{folder / CERTIFICATE} is lost while one authority succeeds another: restore "
+                    "it from the operator's backup, or from a node's /etc/federation/tls/ca.pem"
+                )
             made = signing.authority_certificate(
                 key, name, permitted or Permitted(), now, x509.random_serial_number()
             )
@@ -96,13 +95,13 @@ class Authority:
         except FileNotFoundError as error:
             raise AuthorityMissing(f"there is no authority in {folder}") from error
         try:
-            own = x509.load_pem_x509_certificate(ca_pem)
+            own, *others = x509.load_pem_x509_certificates(ca_pem)
         except ValueError as error:
             raise AuthorityBroken(f"{folder / CERTIFICATE} is no certificate: {error}") from error
-        key = _read_key(keeper)
-        if key.public_key() != own.public_key():
-            raise AuthorityBroken(f"{keeper} is not the key of {folder / CERTIFICATE}")
-        return cls(folder, own, key)
+        for key in read_keys(keeper):
+            if key.public_key() == own.public_key():
+                return cls(folder, own, tuple(others), key)
+        raise AuthorityBroken(f"{keeper} is not the key of {folder / CERTIFICATE}")
 
     @property
     def name(self) -> str:
@@ -111,8 +110,8 @@ class Authority:
 
     @property
     def ca_pem(self) -> bytes:
-        """The authority's certificate, which everybody may have."""
-        return signing.pem(self.certificate)
+        """What everybody trusts, and may have: this authority first, then any other."""
+        return b"".join(map(signing.pem, (self.certificate, *self.others)))
 
     def sign(
         self,
@@ -200,30 +199,10 @@ class Authority:
         if not key_path.exists() or not pem_path.exists():
             return True
         try:
-            key = _read_key(files.PlainKey(key_path))
+            [key] = read_keys(files.PlainKey(key_path))
         except AuthorityBroken:
             return True
         held = pem_path.read_bytes()
         if certificate.decide(held, self.ca_pem, (), (), now).kind == "issue":
             return True
         return x509.load_pem_x509_certificate(held).public_key() != key.public_key()
-
-
-def _read_key(keeper: Keeper) -> ec.EllipticCurvePrivateKey:
-    try:
-        return _parse_key(keeper.read(), keeper)
-    except FileNotFoundError as error:
-        raise AuthorityBroken(
-            f"{keeper} is lost: restore it from the operator's backup, or move the folder away "
-            "and let a new authority be made (every certificate is then issued anew)"
-        ) from error
-
-
-def _parse_key(content: bytes, keeper: Keeper) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = serialization.load_pem_private_key(content, password=None)
-    except (ValueError, TypeError) as error:
-        raise AuthorityBroken(f"{keeper} is no private key: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise AuthorityBroken(f"{keeper} is not an ECDSA key")
-    return key

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deploys.authority import addresses_of, authority_of, names_of
+from deploys.authority import addresses_of, authority_of, names_of, succession
 from deploys.context import NodeContext
 from deploys.layout import AUTHORITY, CERTIFICATE, SEALED_KEY
 from deploys.operations.certificate import MODES
@@ -253,3 +253,26 @@ def test_no_key_appears_in_what_is_said(given: NodeContext) -> None:
     said = str(pending) + "".join(apply(certificates, given, machine.node))
     assert "PRIVATE" not in said
     assert "BEGIN" not in said
+
+
+def test_one_authority_succeeds_another_in_three_steps_and_nothing_twice(
+    given: NodeContext, machine: NodeWithKey
+) -> None:
+    turn, old_key = succession(given.home), machine.key
+    machine.start()
+    trust = [INSTALLED, LOOKED, f"restart {UNIT}"]
+
+    turn.begin(given.now)
+    assert apply(certificates, given, machine.node) == trust
+    assert apply(certificates, given, machine.node) == [] and machine.key is old_key
+
+    turn.switch()
+    assert "another authority" in reasons(given, machine)
+    assert INSTALLED in apply(certificates, given, machine.node) and machine.key is not old_key
+    assert apply(certificates, given, machine.node) == []
+    assert machine.loaded == machine.files
+
+    turn.drop()
+    assert apply(certificates, given, machine.node) == trust
+    assert apply(certificates, given, machine.node) == []
+    assert machine.files[AUTHORITY].count("BEGIN CERTIFICATE") == 1

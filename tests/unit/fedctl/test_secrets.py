@@ -222,6 +222,28 @@ def test_without_the_ledger_or_the_gateways_no_pepper_changes(kept: Stage) -> No
     assert values(kept) == before
 
 
+def test_the_authority_is_replaced_in_three_runs_that_ask(kept: Stage) -> None:
+    first = open_authority(kept.home).certificate
+    assert kept.fedctl("secrets", "rotate", "authority-key") == Exit.USAGE
+    assert "--yes" in kept.err.getvalue() and not kept.deploys.orders
+    states = []
+    for _ in range(3):
+        assert kept.fedctl("secrets", "rotate", "authority-key", "--json", "--yes") == 0
+        told = json.loads(kept.out.getvalue())
+        states.append(told["state"])
+        assert told["steps"] and "PRIVATE" not in kept.out.getvalue() + kept.err.getvalue()
+    assert states == ["trusted", "signing", "alone"]
+    assert {(order.mode, order.limit, order.stages) for order in kept.deploys.orders} == {
+        ("apply", (), ())
+    }
+    opened = open_authority(kept.home)
+    assert opened.certificate != first and not opened.others
+    assert kept.fedctl("secrets", "rotate", "authority-key", "--yes") == 0
+    assert "ca.pem to everybody who calls a gateway" in " ".join(kept.err.getvalue().split())
+    assert kept.fedctl("secrets", "rotate", "authority-key", "--yes", "--undo") == 0
+    assert open_authority(kept.home).ca_pem == opened.ca_pem
+
+
 def test_what_cannot_be_undone_is_not(kept: Stage) -> None:
     key = (kept.home.authority / "operator.key").read_bytes()
     assert kept.fedctl("secrets", "rotate", "operator", "--undo") == Exit.FAILED
