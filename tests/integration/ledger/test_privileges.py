@@ -165,8 +165,9 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         {"gateway", "owner"},
     ),
     "replace a key": (
-        "SELECT ledger.rotate_key('$KEY', '0123456789a', sha256('x'), 1, '1 day', 0, 1, 0::smallint,"
-        """ 'x', '{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time":"2026-01-01T00:00:00Z","""
+        "SELECT ledger.rotate_key('$KEY', '0123456789a', sha256('x'), 1, '1 day', 0, 1,"
+        """ 0::smallint, 'x',"""
+        """ '{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time":"2026-01-01T00:00:00Z","""
         """"node":"n","actor":"a","kind":"k","subject":"s","data":{}}')""",
         {"gateway", "operator", "owner"},
     ),
