@@ -4,11 +4,13 @@ Nodes get them as encrypted systemd credentials; the operator keeps them in `Hom
 encrypted to the age identity (`trust.secret_store`). None is in a database or a log.
 """
 
+import os
 import re
 import secrets
 
 from deploys.errors import DeployError
 from inventory.home import Home
+from trust import webhooks
 from trust.apikeys import new_pepper_text
 from trust.peppers import Peppers
 from trust.printed import printed, read_card
@@ -18,6 +20,7 @@ from trust.shares import Holder, Share, new_share
 PEPPER = "key-pepper"
 CHAT_KEY = "chat-key"
 GUARDIAN_SHARE = "custody-share"
+WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 a name
 PASSPHRASE = "repository-passphrase"  # noqa: S105 a name
 PASSPHRASE_BYTES = 48
 _PASSPHRASE_SHAPE = re.compile(r"[A-Za-z0-9_-]{64}")
@@ -64,6 +67,21 @@ def keep_guardian_share(home: Home, share: Share) -> None:
 
 def _lines(share: Share) -> str:
     return printed(share) + "\n"
+
+
+def webhook_text(home: Home) -> str:
+    """What notices of keys are signed with, made now if there is none; the newest first.
+
+    Data nodes get it, and whoever receives the notices. Raises InvalidWebhookSecret, StoreError.
+    """
+    make = lambda: webhooks.new_text(os.urandom) + "\n"  # noqa: E731
+    return store_of(home).get(WEBHOOK_SECRET, make, webhooks.parse)
+
+
+def rotate_webhook(home: Home) -> None:
+    """Sign with a new secret too; the one until now goes on being valid, an older one does not."""
+    text = webhooks.rotated(webhook_text(home), webhooks.new_text(os.urandom))
+    store_of(home).put(WEBHOOK_SECRET, text)
 
 
 def passphrase_name(repository: int) -> str:

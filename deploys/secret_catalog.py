@@ -8,7 +8,13 @@ from pathlib import Path
 
 from deploys import log_key
 from deploys.authority import AUTHORITY_KEY, OPERATOR
-from deploys.own_secrets import CHAT_KEY, GUARDIAN_SHARE, PEPPER, passphrase_name
+from deploys.own_secrets import (
+    CHAT_KEY,
+    GUARDIAN_SHARE,
+    PEPPER,
+    WEBHOOK_SECRET,
+    passphrase_name,
+)
 from inventory.home import Home
 from trust.authority import KEY
 
@@ -77,6 +83,12 @@ STORED = (
     ),
     _lab_card("client", "default"),
     _lab_card("gateway", ""),
+    Known(
+        WEBHOOK_SECRET,
+        "HMAC key of webhooks (Standard Webhooks)",
+        "the key decay on data nodes; whoever receives its notices",
+        due_days=365,
+    ),
     Known(CHAT_KEY, "API key", "fedctl chat", due_days=90),
 )
 FILES = (

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -18,7 +19,17 @@ from deploys.authority import open_authority
 from deploys.own_secrets import peppers_of
 from inventory.home import Home
 from inventory.model import Federation, Role
-from ledger import key_strength, keys, limits, possession, quotas, tenants, upstreams, usage
+from ledger import (
+    key_strength,
+    keys,
+    limits,
+    notices,
+    possession,
+    quotas,
+    tenants,
+    upstreams,
+    usage,
+)
 from ledger.append import append
 from ledger.connect import Connection, Settings, connect
 from ledger.errors import Rejected, Unavailable
@@ -26,6 +37,7 @@ from ledger.event import Event
 from ledger.key_strength import KeyHistory
 from ledger.keys import DEFAULT_TENANT, KeyRecord
 from ledger.limits import Limits
+from ledger.notices import Notice, NoticeRecord
 from ledger.pepper_uses import PepperUse, pepper_uses
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
@@ -139,6 +151,16 @@ class Ledger:
         self._with(
             lambda connection: possession.set_public_key(connection, key_id, public, actor=actor)
         )
+
+    def put_notice(self, notice: Notice) -> None:
+        """Have this one sent by the next run on a data node."""
+        self._with(lambda connection: notices.put(connection, [notice]))
+
+    def notices(
+        self, states: Sequence[str], limit: int, only: UUID | None = None
+    ) -> tuple[NoticeRecord, ...]:
+        """The newest notices for the webhook that are in these states, or the one named."""
+        return self._with(lambda connection: notices.listed(connection, states, limit, only))
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
         """Take an engine out of rotation, or put it back; raises Rejected."""

@@ -13,6 +13,8 @@ from inventory.model import Federation, Node
 from inventory.progress import Progress
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from deploys.protocol import Event, Summary
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ledger.key_strength import KeyHistory
     from ledger.keys import KeyRecord
     from ledger.limits import Limits
+    from ledger.notices import Notice, NoticeRecord
     from ledger.pepper_uses import PepperUse
     from ledger.quotas import Use
     from ledger.tenants import TenantRecord
@@ -92,6 +95,15 @@ class LedgerAccess(Protocol):
 
     def set_proof_key(self, key_id: str, public: "Ed25519PublicKey", actor: str) -> None:
         """What a key's signed requests are checked with from now on."""
+
+    def put_notice(self, notice: "Notice") -> None:
+        """Have this one sent by the next run on a data node."""
+
+    def notices(
+        self, states: Sequence[str], limit: int, only: "UUID | None" = None
+    ) -> "tuple[NoticeRecord, ...]":
+        """The newest notices for the webhook that are in these states."""
+        ...
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
         """Take an engine out of rotation, or put it back."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from deploys.authority import AUTHORITY_KEY, OPERATOR, open_authority, succession
-from deploys.own_secrets import CHAT_KEY, PEPPER, store_of
+from deploys.own_secrets import CHAT_KEY, PEPPER, WEBHOOK_SECRET, rotate_webhook, store_of
 from deploys.protocol import Outcome
 from deploys.secret_catalog import IDENTITY
 from fedctl.authority_rotation import NEXT, AuthorityRotation
@@ -52,6 +52,15 @@ def rotate_chat_key(work: Work) -> str:
     store.put(CHAT_KEY, new.reveal())
     work.facts["key_id"] = new.id
     return f"fedctl chat has the new key {new.id}; the old one works until {ends:%H:%M} UTC"
+
+
+def rotate_webhook_secret(work: Work) -> str:
+    """Sign notices with a new secret too, from the next apply on."""
+    rotate_webhook(work.app.home)
+    return (
+        "the next fedctl apply gives it to the data nodes, beside the one until now; give it to "
+        "the receiver (fedctl keys webhook-secret), then rotate again to end the old one"
+    )
 
 
 def rotate_pepper(work: Work, undo: bool) -> str:
@@ -123,6 +132,7 @@ FINAL: dict[str, Callable[[Work], str]] = {
     IDENTITY: rotate_identity,
     OPERATOR: rotate_client,
     CHAT_KEY: rotate_chat_key,
+    WEBHOOK_SECRET: rotate_webhook_secret,
 }
 UNDOABLE: dict[str, Callable[[Work, bool], str]] = {
     PEPPER: rotate_pepper,

@@ -18,6 +18,7 @@ TrustError
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
 ├── InvalidPepper           the pepper's text is not what it must be
 ├── PepperUnknown           a version of the pepper that is not there, or must not be dropped
+├── InvalidWebhookSecret    text that is no secret, or no two, to sign webhooks with
 ├── SignatureRefused        a request that is not signed as it must be
 └── CustodyError            shares, wrapped keys and envelopes
     ├── ShareUnreadable     printed text that is no share; names the line
@@ -100,6 +101,10 @@ class InvalidPepper(TrustError):
 
 class PepperUnknown(TrustError):
     """A version of the pepper that is not there, or that must not be dropped."""
+
+
+class InvalidWebhookSecret(TrustError):
+    """Not one or two lines of `whsec_` and base64."""
 
 
 class SignatureRefused(TrustError):

@@ -12,6 +12,7 @@ from daemons.key_decay.main import run
 from daemons.key_decay.settings import KeyDecaySettings
 from inventory.config import ConfigError
 from ledger.errors import LedgerError
+from trust.errors import TrustError
 
 DEFAULT_CONFIG = Path("/etc/federation/key-decay.toml")
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = KeyDecaySettings.read(options.config)
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")
         asyncio.run(run(settings, dict(os.environ)))
-    except (ConfigError, LedgerError, OSError, ssl.SSLError) as error:
+    except (ConfigError, LedgerError, TrustError, OSError, ssl.SSLError) as error:
         sys.stderr.write(f"federation-key-decay: {error}\n")
         return 1
     return 0

@@ -1,14 +1,17 @@
-"""One run: settle what is due, write the figures, tell the webhook."""
+"""One run: settle what is due, send what waits for the webhook, write the figures."""
 
 import logging
 from collections.abc import Mapping
 
 from daemons.backup.shell import put
+from daemons.key_decay.outbox import Outbox, Sent
 from daemons.key_decay.settings import KeyDecaySettings
 from daemons.key_decay.shell import Result, exposition, settle_due
-from daemons.key_decay.webhook import tell
+from daemons.key_decay.webhook import endpoint
 from inventory.config import resolve
-from ledger.connect import Settings, connect
+from ledger.connect import Connection, Settings, connect
+from trust.hidden import Hidden
+from trust.webhooks import parse
 
 LOG = logging.getLogger(__name__)
 DATABASE_ROLE = "fed_keys"
@@ -31,23 +34,43 @@ def ledger_settings(settings: KeyDecaySettings, environment: Mapping[str, str]) 
 
 
 async def run(settings: KeyDecaySettings, environment: Mapping[str, str]) -> Result:
-    """The run; raises LedgerError or OSError. A webhook that fails is no failure of it."""
+    """The run; raises LedgerError, OSError, or InvalidWebhookSecret before anything is done.
+
+    A webhook that takes nothing is no failure of it: what it was to get waits.
+    """
+    secrets = webhook_secrets(settings, environment)
     async with await connect(ledger_settings(settings, environment)) as connection:
-        result = await settle_due(connection, settings.node, settings.batch_keys)
-    if settings.webhook_url is not None and result.notices:
-        result.untold = await tell(
-            settings.webhook_url,
-            settings.node,
-            result.notices,
-            attempts=settings.webhook_attempts,
-            seconds=settings.webhook_seconds,
-            address=None if settings.webhook_address is None else str(settings.webhook_address),
+        tell = settings.webhook_url is not None
+        result = await settle_due(connection, settings.node, settings.batch_keys, tell=tell)
+        LOG.info(
+            "looked at %d keys in %.2f s: %d notices",
+            result.looked_at,
+            result.seconds,
+            len(result.notices),
         )
-    LOG.info(
-        "looked at %d keys in %.2f s: %d notices",
-        result.looked_at,
-        result.seconds,
-        len(result.notices),
-    )
+        result.sent = await _deliver(connection, settings, secrets)
     put(settings.metrics_path, exposition(result), 0o644)
     return result
+
+
+def webhook_secrets(
+    settings: KeyDecaySettings, environment: Mapping[str, str]
+) -> tuple[Hidden, ...]:
+    """What messages are signed with; none without a webhook. Raises as `run` does."""
+    if settings.webhook_url is None:
+        return ()
+    return parse(resolve(settings.webhook_secret_path, environment).read_text(encoding="ascii"))
+
+
+async def _deliver(
+    connection: Connection, settings: KeyDecaySettings, secrets: tuple[Hidden, ...]
+) -> Sent:
+    if settings.webhook_url is None:
+        return Sent()
+    async with endpoint(
+        settings.webhook_url,
+        secrets,
+        seconds=settings.webhook_seconds,
+        address=None if settings.webhook_address is None else str(settings.webhook_address),
+    ) as where:
+        return await Outbox(connection, where, settings.node).run(settings.webhook_run_seconds)

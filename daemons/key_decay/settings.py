@@ -14,8 +14,9 @@ from inventory.model import Port
 class KeyDecaySettings(Settings):
     """The whole file. `hosts` and `addresses` are the data nodes', one to one.
 
-    `webhook_url` gets what people should know, as JSON; https, or http on this machine. Its host
-    is at `webhook_address` or, without one, where names say.
+    `webhook_url` gets what people should know, as signed JSON; https, or http on this machine. Its
+    host is at `webhook_address` or, without one, where names say. A run goes on sending for
+    `webhook_run_seconds`; what it could not send is the next run's, on any node.
     """
 
     node: Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -25,8 +26,9 @@ class KeyDecaySettings(Settings):
     batch_keys: Annotated[int, Field(ge=1, le=10_000)] = 500
     webhook_url: Annotated[str, StringConstraints(max_length=500)] | None = None
     webhook_address: IPv4Address | None = None
-    webhook_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    webhook_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    webhook_secret_path: ConfigPath = CREDENTIALS / "webhook-secret"
+    webhook_seconds: Annotated[float, Field(gt=0, le=15)] = 5.0
+    webhook_run_seconds: Annotated[float, Field(ge=0, le=300)] = 240.0
     metrics_path: ConfigPath = Path("/var/lib/federation/textfile/key_decay.prom")
     certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
     key_path: ConfigPath = CREDENTIALS / "tls.key"

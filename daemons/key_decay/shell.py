@@ -1,6 +1,7 @@
 """One run over the keys that are due: batch by batch, each a transaction with its events.
 
-A key is settled and the log told of it, or neither; a run that dies has done whole batches. Keys
+A key is settled, the log told of it and the notice in the outbox, or nothing of it; a run that dies
+has done whole batches. Keys
 that somebody else is looking at are passed over, so that several nodes may run at once.
 """
 
@@ -10,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from daemons.key_decay.decide import Notice, decide
+from daemons.key_decay.message import message
+from daemons.key_decay.outbox import ACTOR, Sent
 from ledger import key_strength
+from ledger import notices as outbox
 from ledger.append import send
 from ledger.connect import Connection
 from ledger.event import Event
@@ -19,21 +23,20 @@ from ledger.translate import translated
 from trust.strength import Misuse
 
 LOG = logging.getLogger(__name__)
-ACTOR = "federation-key-decay"
-PREFIX = "federation_key_decay_"
+MISUSED = "key_decay_misused"
 
 
 @dataclass
 class Result:
-    """What a run came to. `seconds` is how long it took; times are Unix time. `misused`: keys with
-    misuse of each kind in the last 24 hours.
+    """What a run came to. `seconds` is how long settling took; times are Unix time. `misused`: keys
+    with misuse of each kind in the last 24 hours.
     """
 
     looked_at: int = 0
     notices: list[Notice] = field(default_factory=list)
     ended: float = 0.0
     seconds: float = 0.0
-    untold: int = 0
+    sent: Sent = field(default_factory=Sent)
     misused: Mapping[Misuse, int] = field(default_factory=dict)
 
 
@@ -43,12 +46,20 @@ def utc_now() -> datetime:
 
 
 async def settle_due(
-    connection: Connection, node: str, batch: int, clock: Callable[[], datetime] = utc_now
+    connection: Connection,
+    node: str,
+    batch: int,
+    clock: Callable[[], datetime] = utc_now,
+    *,
+    tell: bool = False,
 ) -> Result:
-    """Settle every key that is due; raises LedgerError, with whole batches done."""
+    """Settle every key that is due; raises LedgerError, with whole batches done.
+
+    With `tell`, notices wait in the outbox for the webhook.
+    """
     began, result = clock(), Result()
     while True:
-        found = await _turn(connection, node, batch, began, result)
+        found = await _turn(connection, node, batch, began, result, tell=tell)
         if found < batch:
             break
     result.misused = await key_strength.misused_lately(connection, began)
@@ -58,7 +69,7 @@ async def settle_due(
 
 
 async def _turn(
-    connection: Connection, node: str, batch: int, now: datetime, result: Result
+    connection: Connection, node: str, batch: int, now: datetime, result: Result, *, tell: bool
 ) -> int:
     with translated(writing=True):
         async with connection.transaction():
@@ -68,8 +79,12 @@ async def _turn(
             decisions = [decide(history, now) for history in found]
             await key_strength.save(connection, [each.settled for each in decisions], now)
             notices = [notice for each in decisions for notice in each.notices]
-            if notices:
-                await send(connection, [_event(node, notice, now) for notice in notices])
+            events = [_event(node, notice, now) for notice in notices]
+            if events:
+                await send(connection, [event.canonical() for event in events])
+            if events and tell:
+                told = zip(events, notices, strict=True)
+                await outbox.put(connection, [message(e, n.key_id, n.text) for e, n in told])
     result.looked_at += len(found)
     result.notices += notices
     for notice in notices:
@@ -77,8 +92,8 @@ async def _turn(
     return len(found)
 
 
-def _event(node: str, notice: Notice, now: datetime) -> bytes:
-    event = Event(
+def _event(node: str, notice: Notice, now: datetime) -> Event:
+    return Event(
         id=new_id(),
         time=now,
         node=node,
@@ -87,30 +102,32 @@ def _event(node: str, notice: Notice, now: datetime) -> bytes:
         subject=f"key:{notice.key_id}",
         data={"tenant": notice.tenant, **notice.data},
     )
-    return event.canonical()
 
 
 def exposition(result: Result) -> str:
     """The text file node_exporter serves."""
-    by_kind: dict[str, int] = {}
-    for notice in result.notices:
-        by_kind[notice.kind] = by_kind.get(notice.kind, 0) + 1
+    figures = result.sent.figures
     values = (
-        ("last_success_seconds", "When the last whole run ended, in Unix time.", result.ended),
-        ("duration_seconds", "How long it took.", result.seconds),
-        ("looked_at", "Keys it looked at.", result.looked_at),
-        ("notices", "Events it left in the log.", len(result.notices)),
-        ("untold", "Of these, how many the webhook did not take.", result.untold),
-    )
+        ("key_decay_last_success_seconds", "When the last whole run ended, in Unix time.",
+         result.ended),
+        ("key_decay_duration_seconds", "How long it took to settle keys.", result.seconds),
+        ("key_decay_looked_at", "Keys it looked at.", result.looked_at),
+        ("key_decay_notices", "Events it left in the log.", len(result.notices)),
+        ("key_notices_delivered", "Notices the webhook took in this run.", result.sent.delivered),
+        ("key_notices_failed_attempts", "Attempts that failed in it.", result.sent.failed),
+        ("key_notices_pending", "Notices that wait, on any node.", figures.pending),
+        ("key_notices_oldest_seconds", "How long the oldest has waited.", figures.oldest_seconds),
+        ("key_notices_given_up", "Notices given up within a day.", figures.given_up),
+    )  # fmt: skip
     plain = "".join(
-        f"{_head(name, text)}{PREFIX}{name} {value:.17g}\n" for name, text, value in values
+        f"{_head(name, text)}federation_{name} {value:.17g}\n" for name, text, value in values
     )
     misused = "".join(
-        f'{PREFIX}misused{{kind="{kind.name.lower()}"}} {result.misused.get(kind, 0)}\n'
+        f'federation_{MISUSED}{{kind="{kind.name.lower()}"}} {result.misused.get(kind, 0)}\n'
         for kind in Misuse
     )
-    return plain + _head("misused", "Keys with misuse in the last 24 hours, by kind.") + misused
+    return plain + _head(MISUSED, "Keys with misuse in the last 24 hours, by kind.") + misused
 
 
 def _head(name: str, text: str) -> str:
-    return f"# HELP {PREFIX}{name} {text}\n# TYPE {PREFIX}{name} gauge\n"
+    return f"# HELP federation_{name} {text}\n# TYPE federation_{name} gauge\n"

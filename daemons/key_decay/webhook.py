@@ -1,80 +1,68 @@
-"""Tell people by webhook: JSON by POST, a few attempts, then it is left to the log and the journal.
+"""Post one signed message (`trust.webhooks`) to where the operator pointed, and nowhere else.
 
-What is sent names keys by id and the name they were given; no secret and no digest is known here.
-Redirects are not followed: they could lead out of where the operator pointed.
+The name is at the address of the settings, whatever DNS says; redirects are not followed: they
+could lead into the private network. No proxy, no cookie, a bounded time and a bounded answer.
 """
 
-import asyncio
-import logging
 import ssl
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from daemons.key_decay.decide import Notice
 from daemons.sequencer.main import Addresses
+from ledger.notices import Notice
+from trust.hidden import Hidden
+from trust.webhooks import headers
 
-LOG = logging.getLogger(__name__)
-AT_ONCE = 100
-FIRST_PAUSE_SECONDS = 0.5
+MAX_ANSWER_BYTES = 1024
+HEADERS = {"Content-Type": "application/json", "User-Agent": "federation-key-decay"}
 
 
-async def tell(
-    url: str,
-    node: str,
-    notices: Sequence[Notice],
-    *,
-    attempts: int,
-    seconds: float,
-    address: str | None = None,
-) -> int:
-    """Send the notices, at most 100 a request; how many nobody took. Raises nothing."""
-    timeout = aiohttp.ClientTimeout(total=seconds)
-    untold = 0
+class Endpoint:
+    """Where messages go, and the secrets they are signed with. A post takes `seconds` at most."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        secrets: Sequence[Hidden],
+        seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.seconds = seconds
+        self._session, self._url, self._secrets, self._clock = session, url, secrets, clock
+
+    async def post(self, notice: Notice) -> str:
+        """Nothing when it was taken (any 2xx), else why not. Raises nothing of the network's."""
+        signed = headers(self._secrets, str(notice.id), int(self._clock()), notice.body)
+        try:
+            async with self._session.post(
+                self._url, data=notice.body, headers={**HEADERS, **signed}, allow_redirects=False
+            ) as answer:
+                await answer.content.read(MAX_ANSWER_BYTES)
+                return "" if 200 <= answer.status < 300 else f"status {answer.status}"
+        except TimeoutError:
+            return f"no answer within {self.seconds:g} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return type(error).__name__
+
+
+@asynccontextmanager
+async def endpoint(
+    url: str, secrets: Sequence[Hidden], *, seconds: float, address: str | None = None
+) -> AsyncIterator[Endpoint]:
+    """An endpoint for as long as the block lasts; `address` is where the URL's host is."""
     host = urlsplit(url).hostname or ""
     resolver = None if address is None else Addresses({host: address})
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(), resolver=resolver)
     async with aiohttp.ClientSession(
-        timeout=timeout, connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        timeout=aiohttp.ClientTimeout(total=seconds),
+        connector=connector,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
     ) as session:
-        for start in range(0, len(notices), AT_ONCE):
-            batch = notices[start : start + AT_ONCE]
-            if untold or not await _insist(session, url, _body(node, batch), attempts):
-                # Whoever does not answer is not asked again for each batch.
-                untold += len(batch)
-    return untold
-
-
-async def _insist(
-    session: aiohttp.ClientSession, url: str, body: dict[str, object], attempts: int
-) -> bool:
-    why = ""
-    for attempt in range(attempts):
-        if attempt:
-            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-        try:
-            async with session.post(url, json=body, allow_redirects=False) as answer:
-                if 200 <= answer.status < 300:
-                    return True
-                why = f"status {answer.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            why = type(error).__name__
-    LOG.warning("the webhook took nothing after %d attempts: %s", attempts, why)
-    return False
-
-
-def _body(node: str, batch: Sequence[Notice]) -> dict[str, object]:
-    return {
-        "source": f"federation-key-decay@{node}",
-        "notices": [
-            {
-                "kind": notice.kind,
-                "key": notice.key_id,
-                "tenant": notice.tenant,
-                "text": notice.text,
-                **notice.data,
-            }
-            for notice in batch
-        ],
-    }
+        yield Endpoint(session, url, secrets, seconds)

@@ -9,6 +9,7 @@ import click
 from fedctl import limit_options
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.commands.key_life import explain, proof_key, rotate, show, simulate
+from fedctl.commands.key_notices import notices, test_notice, webhook_secret
 from fedctl.durations import Duration
 from fedctl.limit_options import limit_option
 from fedctl.render import age
@@ -183,5 +184,14 @@ def _value(record: KeyRecord, now: datetime) -> dict[str, Any]:
     return {**record.__dict__, "state": record.state(now), "tier": tier}
 
 
-for _command in (rotate, proof_key, show, explain, simulate):
+for _command in (
+    rotate,
+    proof_key,
+    show,
+    explain,
+    simulate,
+    notices,
+    test_notice,
+    webhook_secret,
+):
     keys.add_command(_command)

@@ -1,5 +1,6 @@
 """Parts of a simulated node that several roles' tests need."""
 
+import hashlib
 from typing import Any
 
 from tests.ops.harness import SimulatedNode
@@ -18,4 +19,21 @@ def with_users(node: SimulatedNode) -> SimulatedNode:
         texts[argument["path"]] = argument["text"]
 
     node.scripts |= {"system_users_state": state, "system_users_create": create}
+    return node
+
+
+def with_secrets(node: SimulatedNode, sealed: dict[str, str]) -> SimulatedNode:
+    """`node`, which seals secrets into `sealed`, by path, and knows them again by their digest."""
+
+    def state(argument: Any) -> Any:
+        text = sealed.get(argument["path"])
+        if text is None:
+            return {"state": "absent"}
+        same = hashlib.sha256(text.encode()).hexdigest() == argument["sha256"]
+        return {"state": "same" if same else "different"}
+
+    def seal(argument: Any) -> None:
+        sealed[argument["path"]] = argument["content"]
+
+    node.scripts |= {"secret_state": state, "secret_seal": seal}
     return node

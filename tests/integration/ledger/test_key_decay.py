@@ -1,17 +1,14 @@
-"""The key decay on a real server: its own process, its own role, its events and its webhook."""
+"""The key decay on a real server: its own process, its own role, its events.
+
+What becomes of the notices is in `test_key_notices`.
+"""
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from daemons.key_decay.decide import ENDED, TIER_CHANGED, WILL_BE_DORMANT
+from daemons.key_decay.decide import TIER_CHANGED
 from daemons.key_decay.shell import settle_due
 from ledger import key_strength, keys
 from ledger.connect import Connection, connect
@@ -22,7 +19,6 @@ from trust.strength import Misuse
 from trust.tiers import Tier
 
 PEPPER = Pepper.parse("ab" * 32)
-ROOT = Path(__file__).parents[3]
 
 
 async def make(operator: Connection, **changes: Any) -> str:
@@ -119,67 +115,3 @@ async def test_a_key_that_works_again_rises_by_itself(
     rises = [await settled(database, day=day) for day in (1.1, 1.2, 2.2)]
     assert rises == [[(key, TIER_CHANGED)], [], [(key, TIER_CHANGED)]]
     assert (await keys.show(operator, key)).tier is Tier.STRONG
-
-
-async def test_the_process_settles_tells_the_webhook_and_leaves_figures(
-    operator: Connection, database: Server, tmp_path: Path
-) -> None:
-    ending = await make(operator, expires_at=datetime.now(UTC) + timedelta(seconds=2))
-    sleepy = await make(operator, name="night job")
-    heard: list[Any] = []
-
-    async def hear(request: web.Request) -> web.Response:
-        if not heard:
-            heard.append(None)
-            return web.Response(status=503)
-        heard.append(await request.json())
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/hook", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    age(database, 40, f"key_id = '{sleepy}'")
-    await asyncio.sleep(2)
-    clients = database.root / "clients"
-    config = tmp_path / "key-decay.toml"
-    config.write_text(
-        f'node = "anode"\nhosts = ["localhost"]\naddresses = ["127.0.0.1"]\n'
-        f"port = {database.port}\n"
-        f'certificate_path = "{clients}/sequencer.pem"\nkey_path = "{clients}/sequencer.key"\n'
-        f'ca_path = "{database.root}/ca.pem"\nmetrics_path = "{tmp_path}/key_decay.prom"\n'
-        f'webhook_url = "http://127.0.0.1:{port}/hook"\n'
-    )
-    command = [sys.executable, "-m", "daemons.key_decay", "--config", str(config)]
-    environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)}
-    done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, cwd=ROOT, env=environment,
-        check=False,
-    )  # fmt: skip
-    await runner.cleanup()
-    assert done.returncode == 0, done.stderr
-    (told,) = heard[1:]
-    assert {(each["kind"], each["key"]) for each in told["notices"]} == {
-        (ENDED, ending),
-        (TIER_CHANGED, sleepy),
-        (WILL_BE_DORMANT, sleepy),
-    }
-    assert "night job" in json.dumps(told)
-    assert "night job" not in json.dumps(events(database))  # names are for people, not for the log
-    figures = (tmp_path / "key_decay.prom").read_text()
-    assert "federation_key_decay_notices 3\n" in figures
-    assert "federation_key_decay_untold 0\n" in figures
-    assert 'federation_key_decay_misused{kind="volume"} 0\n' in figures
-    database.stop()
-    try:
-        done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, cwd=ROOT, env=environment,
-            check=False,
-        )  # fmt: skip
-    finally:
-        database.start()
-    assert done.returncode == 1
-    assert done.stderr.startswith("federation-key-decay: ")

@@ -128,6 +128,25 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         "SELECT ledger.first_use('0123456789a', 'sixteen-letters-', now())",
         {"gateway", "owner"},
     ),
+    "read what a notice says": (
+        "SELECT body FROM ledger.key_notices",
+        {"keys", "owner"},
+    ),
+    "see how notices go": (
+        "SELECT id, attempts, last_error, outcome FROM ledger.key_notices",
+        {"keys", "operator", "owner"},
+    ),
+    "have somebody told": (
+        "INSERT INTO ledger.key_notices (id, key_id, kind, body)"
+        " VALUES (gen_random_uuid(), '-', 'x', '{}')",
+        {"keys", "operator", "owner"},
+    ),
+    "mark a notice as taken": (
+        "UPDATE ledger.key_notices SET outcome = 'delivered', settled_at = now()",
+        {"keys", "owner"},
+    ),
+    "change what a notice says": ("UPDATE ledger.key_notices SET body = '{}'", {"owner"}),
+    "forget notices": ("DELETE FROM ledger.key_notices", {"keys", "owner"}),
     "turn back the keyring": ("UPDATE ledger.keyring SET version = 0", {"owner"}),
     "hide a change of keys": ("DELETE FROM ledger.keyring_changes", {"owner"}),
     "read shares": ("SELECT * FROM ledger.quota_shares", {"operator", "owner"}),

@@ -1,5 +1,6 @@
 """One key's turn: tiers, warnings once each, the end; and never a look that comes too late."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +17,19 @@ from daemons.key_decay.decide import (
     Decision,
     decide,
 )
+from daemons.key_decay.message import LONGEST_PAUSE, message, pause_after
 from daemons.key_decay.settings import KeyDecaySettings
+from ledger.event import Event
+from ledger.identifiers import new_id
 from ledger.key_strength import NEVER, KeyHistory
 from trust import strength
 from trust.parameters import Parameters
 from trust.strength import DAY_SECONDS, Misuse
 from trust.tiers import Tier
 
+EVENT = Event(
+    new_id(), datetime(2026, 1, 1, tzinfo=UTC), "n", "a", "key.ended", "key:x", {"why": "age"}
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NEW = strength.issued(START.timestamp(), frozenset({"inference"}), Parameters())
@@ -174,3 +181,32 @@ def test_a_webhook_is_private(url: str, fine: bool) -> None:
     else:
         with pytest.raises(ValueError, match="webhook_url"):
             KeyDecaySettings(**values)
+
+
+def test_a_message_is_its_event_and_a_text_for_people() -> None:
+    told = message(EVENT, "x", "key x (alice) has ended")
+    assert (told.id, told.kind, told.key_id) == (EVENT.id, "key.ended", "x")
+    assert json.loads(told.body) == {
+        "type": "key.ended",
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "data": {
+            "why": "age",
+            "key": "x",
+            "text": "key x (alice) has ended",
+            "source": "federation-key-decay@n",
+        },
+    }
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1))
+def test_pauses_double_up_to_a_bound_and_chance_takes_half_at_most(
+    attempts: int, chance: float
+) -> None:
+    longest = pause_after(attempts, 0)
+    assert timedelta(seconds=5) <= longest <= LONGEST_PAUSE
+    assert longest / 2 <= pause_after(attempts, chance) <= longest
+    assert pause_after(attempts + 1, 0) == min(2 * longest, LONGEST_PAUSE) or attempts == 0
+
+
+def test_the_pauses_of_the_how_to() -> None:
+    assert [pause_after(n, 0).total_seconds() for n in (1, 2, 3)] == [5, 10, 20]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -31,6 +32,7 @@ from ledger.event import Event as LedgerEvent
 from ledger.key_strength import KeyHistory
 from ledger.keys import KeyRecord
 from ledger.limits import UNLIMITED, Limits
+from ledger.notices import Notice, NoticeRecord
 from ledger.pepper_uses import PepperUse
 from ledger.quotas import Use
 from ledger.tenants import TenantRecord
@@ -135,6 +137,8 @@ class MemoryLedger:
     )
     events: list[LedgerEvent] = field(default_factory=list)
     proof_keys: dict[str, bytes] = field(default_factory=dict)
+    told: list[NoticeRecord] = field(default_factory=list)
+    takes: str = ""
     drains: dict[str, tuple[bool, str]] = field(default_factory=dict)
     peppers: tuple[PepperUse, ...] = ()
     error: Exception | None = None
@@ -257,6 +261,26 @@ class MemoryLedger:
         if key_id not in self.records:
             raise UnknownKey(f"no key has the id {key_id!r}")
         self.proof_keys[key_id] = public.public_bytes_raw()
+
+    def put_notice(self, notice: Notice) -> None:
+        """As it is once a data node has tried it: `takes` says what the webhook answered."""
+        self._check()
+        state, error, settled = ("delivered", None, NOW) if not self.takes else (
+            "pending", self.takes, None
+        )  # fmt: skip
+        self.told.append(
+            NoticeRecord(
+                notice.id, notice.key_id, notice.kind, state, NOW, 1, NOW, "n", error, settled
+            )
+        )
+
+    def notices(
+        self, states: Sequence[str], limit: int, only: UUID | None = None
+    ) -> tuple[NoticeRecord, ...]:
+        """Those there are."""
+        self._check()
+        found = (each for each in self.told if each.state in states and only in (None, each.id))
+        return tuple(found)[:limit]
 
     def set_drained(self, name: str, drained: bool, reason: str, actor: str) -> None:
         """Remember who said so."""
