@@ -7,10 +7,12 @@ aside in a file, and an event about it is sent instead: one bad record does not 
 """
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -42,10 +44,13 @@ class Shipper:
         self._folder, self._send, self._node = folder, send, node
         self._reader = Reader(folder, node)
         self.progress = _loaded(folder)
+        self._remembered = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until `stop`; raises OSError when the folder cannot be read or written."""
         mark: Mark | None = None
+        with suppress(OSError):  # a full disk: then it has to do without
+            shipped.prepare(self._folder)
         while not stop.is_set():
             if mark is None:
                 mark = _mark(self._folder)
@@ -63,14 +68,32 @@ class Shipper:
         """Ship one batch; False when there was nothing."""
         batch = self._reader.batch(self.progress, mark, BATCH_EVENTS)
         if batch.then == self.progress:
+            if not self._remembered:
+                self._remember()
             return False
         self._keep_damaged(batch)
         if not await self._insist(batch.events, stop):
             return False
-        shipped.save(self._folder, batch.then)
         self.progress = batch.then
-        self._delete_before(batch.then.at.segment)
+        self._remember()
         return True
+
+    def _remember(self) -> None:
+        """Put the position on disk, then delete what is before it.
+
+        A full disk takes no position: what is shipped stays shipped, and is deleted when it does.
+        """
+        try:
+            shipped.save(self._folder, self.progress)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if self._remembered:
+                logger.warning("no room for the position", extra={"errno": error.errno})
+            self._remembered = False
+            return
+        self._remembered = True
+        self._delete_before(self.progress.at.segment)
 
     async def _insist(self, events: Sequence[bytes], stop: asyncio.Event) -> bool:
         """Send until the ledger has them; False when told to stop before."""

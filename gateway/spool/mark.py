@@ -34,7 +34,8 @@ class Mark:
         file = os.open(path, flags, 0o600)
         try:
             if write:
-                os.ftruncate(file, SIZE)
+                # With its block: a store into a hole of a full disk is a signal, not an error.
+                os.posix_fallocate(file, 0, SIZE)
             access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
             self._map = mmap.mmap(file, SIZE, access=access)
         finally:

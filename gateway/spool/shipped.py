@@ -6,6 +6,7 @@ is.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,9 @@ from gateway.spool.reader import Progress
 from gateway.spool.segment import sync_folder
 
 NAME = "shipped.json"
+NEXT, LAST = NAME + ".tmp", NAME + ".last"
+# A position with a hundred requests open; a longer one needs room of its own.
+ROOM_BYTES = 8192
 
 
 def load(folder: Path) -> Progress:
@@ -36,7 +40,11 @@ def load(folder: Path) -> Progress:
 
 
 def save(folder: Path, progress: Progress) -> None:
-    """Make `progress` durable; raises OSError."""
+    """Make `progress` durable; raises OSError, and then what was there is still there.
+
+    It goes into blocks that are allocated already, and those of the position before are kept for
+    the next one: on a full disk it has to be written before anything can be deleted.
+    """
     value = {
         "segment": progress.at.segment,
         "offset": progress.at.offset,
@@ -45,12 +53,36 @@ def save(folder: Path, progress: Progress) -> None:
         "lost": progress.lost,
         "damaged": progress.damaged,
     }
-    path = folder / (NAME + ".tmp")
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    text = orjson.dumps(value)
+    size = _set_aside(folder, len(text))
+    file = os.open(folder / NEXT, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(file, orjson.dumps(value))
+        os.pwrite(file, text.ljust(size), 0)
         os.fdatasync(file)
     finally:
         os.close(file)
-    path.rename(folder / NAME)
+    (folder / LAST).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.link(folder / NAME, folder / LAST)
+    (folder / NEXT).rename(folder / NAME)
+    with suppress(FileNotFoundError):
+        (folder / LAST).rename(folder / NEXT)
     sync_folder(folder)
+
+
+def prepare(folder: Path) -> None:
+    """Have a position and the blocks for the next one; raises OSError."""
+    if not (folder / NAME).exists():
+        save(folder, Progress())
+    _set_aside(folder, 0)
+
+
+def _set_aside(folder: Path, needed: int) -> int:
+    """Have the blocks that a position of `needed` bytes takes; how many there are. OSError."""
+    file = os.open(folder / NEXT, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        size = max(os.fstat(file).st_size, ROOM_BYTES, needed)
+        os.posix_fallocate(file, 0, size)
+        return size
+    finally:
+        os.close(file)

@@ -5,14 +5,17 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.spool import segment
 from tests.integration.gateway.conftest import Starter, upstreams
 from tests.support.gateway import Gateway, until
 from tests.support.postgres import Server
@@ -180,6 +183,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@contextmanager
+def kept_full(disk: Path) -> Iterator[None]:
+    """Somebody else takes whatever is free, again and again; it is given back afterwards."""
+    ending = threading.Event()
+
+    def fill() -> None:
+        with (disk / "more").open("wb", buffering=0) as rest:
+            while not ending.wait(0.001):
+                with suppress(OSError):
+                    while True:
+                        rest.write(bytes(4096))
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        filling.join()
+        (disk / "more").unlink()
+
+
 async def test_a_full_disk_refuses_the_new_finishes_the_old_and_recovers(
     start: Starter,
     engine: Engine,
@@ -224,10 +249,18 @@ async def test_a_full_disk_refuses_the_new_finishes_the_old_and_recovers(
         engine.release()
         status, body = await slow
         assert status == 200 and body.endswith(b"data: [DONE]\n\n")
+        # To delete what is shipped the position has to be written first: there is room for it.
+        with kept_full(small_disk):
+            empty.start()
+
+            async def deleted() -> bool:
+                return len(segment.numbers(small_disk / "spool")) == 1
+
+            await until(deleted)
+        assert gateway.said("shipper ended") == []
     finally:
-        empty.start()
-        await asyncio.sleep(1)
-    (small_disk / "rest").unlink()
+        if empty.process is None:
+            empty.start()
     async with asyncio.timeout(60):
         while (await ask("say 1"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
