@@ -1,5 +1,6 @@
 """The official clients, real vLLM behind both gateways: answers, and errors as their own types."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from inventory.model import Node, Role
 from tests.fleet.clients import openai_client
 from tests.fleet.test_1_first_run import complete, sql, stream
 from tests.support.fleet import Fleet, wait_for
+from tests.support.node import played, raised_as_documented
 
 MESSAGES: Any = [{"role": "user", "content": "Say something."}]
 SCHEMA: Any = {
@@ -19,6 +21,19 @@ SCHEMA: Any = {
     "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
     "required": ["answer"],
     "additionalProperties": False,
+}
+
+TOOL: Any = {
+    "type": "function",
+    "function": {
+        "name": "switch_light",
+        "parameters": {
+            "type": "object",
+            "properties": {"on": {"type": "boolean"}},
+            "required": ["on"],
+            "additionalProperties": False,
+        },
+    },
 }
 
 
@@ -63,6 +78,47 @@ def test_chat_stream_and_schema(fleet: Fleet, gateway: Node, keys: Keys) -> None
                              "json_schema": {"name": "answer", "schema": SCHEMA}},
         ).choices[0].message.content  # fmt: skip
         assert json.loads(answer or "")["answer"] in ("yes", "no")
+
+
+def test_a_tool_is_called_with_the_arguments_it_takes(
+    fleet: Fleet, gateway: Node, keys: Keys
+) -> None:
+    model = fleet.federation.inference.served_model_name
+    with openai_client(fleet, gateway, keys.usual) as client:
+        (call,) = client.chat.completions.create(
+            model=model, messages=MESSAGES, max_tokens=400, tools=[TOOL],
+            tool_choice={"type": "function", "function": {"name": "switch_light"}},
+        ).choices[0].message.tool_calls or ()  # fmt: skip
+        assert call.function.name == "switch_light"
+        assert isinstance(json.loads(call.function.arguments)["on"], bool)
+
+
+# Where it is not installed yet, npm asks the machine's registry for it.
+def test_the_official_node_client(fleet: Fleet, gateway: Node, keys: Keys) -> None:
+    model = fleet.federation.inference.served_model_name
+    limited = fleet.json(
+        "keys", "issue", f"node-{gateway.name}", "--limit", "requests-per-minute=1"
+    )["key"]
+    url = f"https://{gateway.address}:{fleet.federation.ports.gateway}/v1"
+    authority = fleet.home.authority / "ca.pem"
+    found = asyncio.run(
+        played(url, authority, model, keys.usual, keys.narrow, limited, "Say a lot.")
+    )
+    assert found["models"] == [model]
+    assert 0 < found["chat"]["tokens"] <= 8 and found["chat"]["request"]
+    assert found["stream"]["pieces"] > 0 and found["stream"]["finished"]
+    (call,) = found["tools"]["tool_calls"]
+    assert call["function"]["name"] == "switch_light"
+    assert isinstance(json.loads(call["function"]["arguments"])["on"], bool)
+    assert json.loads(found["schema"])["answer"] in ("yes", "no")
+    assert found["embeddings"]["type"] in ("NotFoundError", "BadRequestError")
+    assert found["embeddings"]["code"] and found["left"]
+    raised_as_documented(found)
+    newest = (
+        f"SELECT count(*) FROM ledger.requests WHERE stream AND node = '{gateway.name}' "  # noqa: S608 - of this file
+        "AND outcome = 'client_gone' AND started_at > now() - interval '2 minutes'"
+    )
+    wait_for(lambda: int(sql(fleet, newest)) >= 1, 60, "the end of a request that was left")
 
 
 def test_embeddings_are_refused_clearly_by_a_model_that_has_none(

@@ -127,14 +127,17 @@ def test_a_site_serves_what_lies_on_its_node_on_the_graphics_card(
 
 @pytest.mark.parametrize("file", ["lab.toml", "federation.toml"])
 def test_tools_are_called_where_the_inventory_names_the_parser(made: Maker, file: str) -> None:
-    where = made(file=file)
-    assert not [flag for flag in flags(where, "/m") if "tool" in flag]
-    inference = where.federation.inference.model_copy(update={"tool_call_parser": "hermes"})
-    calling = where.federation.model_copy(update={"inference": inference})
-    found = flags(replace(where, federation=calling), "/m")
+    def flags_with(parser: str) -> list[str]:
+        where = made(file=file)
+        inference = where.federation.inference.model_copy(update={"tool_call_parser": parser})
+        calling = where.federation.model_copy(update={"inference": inference})
+        return list(flags(replace(where, federation=calling), "/m"))
+
+    found, without = flags_with("hermes"), flags_with("")
+    assert not [flag for flag in without if "tool" in flag]
     added = ["--enable-auto-tool-choice", "--tool-call-parser hermes"]
     assert [flag for flag in found if "tool" in flag] == added
-    assert [flag for flag in found if flag not in added] == list(flags(where, "/m"))
+    assert [flag for flag in found if flag not in added] == without
 
 
 def test_a_model_of_the_operators_is_copied_and_another_one_replaces_it(

@@ -72,7 +72,7 @@ const found = {
   tools: (
     await client.chat.completions.create(
       asked("say 1", {
-        max_tokens: 64,
+        max_tokens: 400,
         tools: [tool],
         tool_choice: { type: "function", function: { name: "switch_light" } },
       }),
