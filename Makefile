@@ -8,7 +8,7 @@ LOCK := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean check test test-unit test-ops test-integration test-fleet \
-        bench-deploy bench-gateway bench-gateway-scale bench-keys bench-ledger game-day lock lock-engine reference operator dev \
+        bench-deploy bench-gateway bench-gateway-scale bench-keys bench-ledger game-day game-day-gateway lock lock-engine reference operator dev \
         test-requirements
 
 help: ## List these commands
@@ -54,6 +54,9 @@ bench-keys: dev test-requirements ## What keys lose to attackers, holders to the
 
 game-day: dev ## Ten rounds of every fault on the lab that is up, under load; judged, and saved
 	@$(PY) -m tests.chaos.game_day --save $(GAME_DAY_ARGS)
+
+game-day-gateway: dev ## Three rounds of every fault of the gateways, under load; judged, and saved
+	@$(PY) -m tests.chaos.front.game_day --save $(GAME_DAY_ARGS)
 
 bench-ledger: dev test-requirements ## Durable events/s into signed checkpoints, beside plain INSERTs
 	@$(PY) -m tests.bench.ledger

@@ -9,23 +9,25 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from inventory.home import home_of
 from inventory.load import load
 from tests.bench.machine import machine
 from tests.chaos.cluster import Cluster
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import Load
 from tests.chaos.page import page, table
-from tests.chaos.rounds import Play, Report, keep_evidence
+from tests.chaos.rounds import Evidence, Play, Report, Stage, keep_evidence
 
 FEDCTL = Path(sys.executable).parent / "fedctl"
 COMMAND_SECONDS = 600
 RESULT = Path(__file__).parents[2] / "docs" / "benchmarks" / "ledger-chaos.md"
 EVIDENCE = Path("/var/tmp/federation-game-day")
 ROUNDS = 10
+R = TypeVar("R", bound=Evidence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,27 +49,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser = options(__doc__, FAULTS, ROUNDS, RESULT)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--save", action="store_true", help=f"write {RESULT.name}")
-    parser.add_argument("faults", nargs="*", default=list(FAULTS), help=", ".join(FAULTS))
     return parser.parse_args(arguments)
 
 
+def options(
+    about: str | None, faults: Collection[str], rounds: int, result: Path
+) -> argparse.ArgumentParser:
+    """What every game day is told: how many rounds of which faults, and whether to keep it."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--save", action="store_true", help=f"write {result.name}")
+    parser.add_argument("faults", nargs="*", default=list(faults), help=", ".join(faults))
+    return parser
+
+
 def played(cluster: Cluster, name: str, rounds: int, folder: Path, clients: int) -> Report:
-    """All rounds of one fault under one load, judged; evidence is kept when it was not in order."""
+    """All rounds of one fault under one load, judged."""
     run = f"{name}-{folder.name.rpartition('-')[2]}"
     load = Load(run, folder / run, cluster.settings, cluster.servers, clients=clients)
     play = Play(cluster, load, say)
+    conducted(play, FAULTS[name], rounds)
+    return judged(play, play.finish)
+
+
+def conducted(play: Stage, fault: Fault, rounds: int) -> None:
+    """Start the load and play the rounds; evidence is kept when that fails."""
     try:
         play.start()
         for number in range(1, rounds + 1):
-            play.play(FAULTS[name], number)
-        report = play.finish()
+            play.play(fault, number)
     except BaseException:
-        load.stop()
-        say(f"evidence: {keep_evidence(Report(run), play, EVIDENCE)}")
+        play.load.stop()
+        say(f"evidence: {keep_evidence(Report(play.load.run), play, EVIDENCE)}")
+        raise
+
+
+def judged(play: Stage, finish: Callable[[], R]) -> R:
+    """The report of a play; evidence is kept when it was not in order."""
+    try:
+        report = finish()
+    except BaseException:
+        say(f"evidence: {keep_evidence(Report(play.load.run), play, EVIDENCE)}")
         raise
     for violation in report.violations[:20]:
         say(f"BROKEN: {violation}")

@@ -33,7 +33,8 @@ class Attempt:
     """One batch of one client: `events` maps each id to the digest of its bytes.
 
     `sent` is when it was first sent, `ended` when its last answer came (None: never). `node` and
-    `timeline` are known for the watcher's own writes, which go to one server and ask it.
+    `timeline` are known for the watcher's own writes, which go to one server and ask it. `status`
+    is the HTTP status that a client of the gateway was told, `code` its error's.
     """
 
     client: str
@@ -45,6 +46,8 @@ class Attempt:
     why: str = ""
     node: str | None = None
     timeline: int | None = None
+    status: int | None = None
+    code: str | None = None
 
 
 class Journal:
@@ -106,5 +109,7 @@ def parse(client: str, content: bytes) -> tuple[Attempt, ...]:
                 why=record.get("why", ""),
                 node=record.get("node", found[batch].node),
                 timeline=record.get("timeline"),
+                status=record.get("status"),
+                code=record.get("code"),
             )
     return tuple(found.values())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ledger.connect import Settings
 from tests.chaos.client import Config
 from tests.chaos.journal import Attempt, read_attempts
@@ -45,42 +47,21 @@ class Acks:
 
 
 @dataclass
-class Load:
-    """Several client processes at work, and one watcher for each server."""
+class Crew:
+    """Client processes of one run at work, each with a journal in `folder`."""
 
     run: str
     folder: Path
-    settings: Settings
-    servers: Mapping[str, Settings]
-    clients: int = 4
-    batch_events: int = 5
-    pause_seconds: float = 0.02
-    padding_bytes: int = 0
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    acks: dict[str, Acks] = field(default_factory=dict)
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict, kw_only=True)
+    acks: dict[str, Acks] = field(default_factory=dict, kw_only=True)
 
     def start(self) -> None:
         """Start all processes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, self.clients + 1):
-            name = f"client{number}"
-            self._start(
-                "tests.chaos.client",
-                name,
-                self.settings,
-                batch_events=self.batch_events,
-                pause_seconds=self.pause_seconds,
-                padding_bytes=self.padding_bytes,
-                give_up_seconds=PATIENT_SECONDS if number % 2 else HASTY_SECONDS,
-            )
-            self.acks[name] = Acks(self.folder / f"{name}.journal")
-        for node, settings in self.servers.items():
-            self._start(
-                "tests.chaos.watch", f"watch-{node}", settings, pause_seconds=WATCH_PAUSE_SECONDS
-            )
+        raise NotImplementedError
 
-    def _start(self, module: str, name: str, settings: Settings, **more: Any) -> None:
-        config = Config(client=name, run=self.run, folder=self.folder, settings=settings, **more)
+    def spawn(self, module: str, name: str, config: BaseModel, *, follow: bool) -> None:
+        """Start `python -m module CONFIG`; `follow` what its client is told."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.json"
         path.write_text(config.model_dump_json())
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -93,6 +74,8 @@ class Load:
                 stderr=log,
                 start_new_session=True,
             )
+        if follow:
+            self.acks[name] = Acks(self.folder / f"{name}.journal")
 
     def ended(self) -> list[str]:
         """Processes that are gone though nobody asked them to: a defect of library or harness."""
@@ -137,3 +120,36 @@ class Load:
             for path in sorted(self.folder.glob("*.journal"))
             for attempt in read_attempts(path)
         )
+
+
+@dataclass
+class Load(Crew):
+    """Several clients of the ledger at work, and one watcher for each server."""
+
+    settings: Settings
+    servers: Mapping[str, Settings]
+    clients: int = 4
+    batch_events: int = 5
+    pause_seconds: float = 0.02
+    padding_bytes: int = 0
+
+    def start(self) -> None:
+        """Start all processes."""
+        for number in range(1, self.clients + 1):
+            self._start(
+                "tests.chaos.client",
+                f"client{number}",
+                self.settings,
+                batch_events=self.batch_events,
+                pause_seconds=self.pause_seconds,
+                padding_bytes=self.padding_bytes,
+                give_up_seconds=PATIENT_SECONDS if number % 2 else HASTY_SECONDS,
+            )
+        for node, settings in self.servers.items():
+            self._start(
+                "tests.chaos.watch", f"watch-{node}", settings, pause_seconds=WATCH_PAUSE_SECONDS
+            )
+
+    def _start(self, module: str, name: str, settings: Settings, **more: Any) -> None:
+        config = Config(client=name, run=self.run, folder=self.folder, settings=settings, **more)
+        self.spawn(module, name, config, follow=module == "tests.chaos.client")

@@ -14,7 +14,7 @@ from tests.chaos import decide, lookup
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Fault
 from tests.chaos.journal import Attempt, Outcome
-from tests.chaos.load import Load
+from tests.chaos.load import Crew
 
 RESUME_SECONDS = 30.0
 # How long a round waits for what it then reports as too slow.
@@ -43,17 +43,23 @@ class Round:
 
 
 @dataclass
-class Report:
-    """All rounds of one load, what was written meanwhile, and every promise that was broken."""
+class Evidence:
+    """All rounds of one load, and every promise that was broken."""
 
     run: str
     rounds: list[Round] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report(Evidence):
+    """And what was written meanwhile."""
+
     acked: int = 0
     unknown: int = 0
     unknown_present: int = 0
     refused: int = 0
     probes: int = 0
-    violations: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -69,11 +75,11 @@ class Moments:
 
 
 @dataclass
-class Play:
+class Stage:
     """A load on a cluster and the rounds played under it."""
 
     cluster: Cluster
-    load: Load
+    load: Crew
     say: Callable[[str], None]
     moments: list[Moments] = field(default_factory=list)
     base: int = 0
@@ -108,31 +114,12 @@ class Play:
         self.moments.append(moment)
         self.say(f"{fault.name} {number} ({primary.name}): {self._measured(moment)}")
 
-    def finish(self) -> Report:
-        """Stop the load, let everything settle, judge."""
-        ended = self.load.ended()
-        hung = self.load.stop()
-        self.growth.stop()
-        settings, run = self.cluster.settings, self.load.run
-        self.cluster.wait_whole(WHOLE_SECONDS)
-        first = lookup.present(settings, run, self.base)
+    def wait_numbered(self) -> None:
+        """Wait until every event has its number."""
+        settings = self.cluster.settings
         self.cluster.wait(
             lambda: f"{n} events wait for a number" if (n := lookup.waiting(settings)) else "", 60
         )
-        log = lookup.rows(settings, self.base)
-        verified = self._verify()
-        attempts = self.load.attempts()
-        found = decide.judge(attempts, first, log, lookup.ours(settings, run, self.base), self.base)
-        report = counted(run, attempts, first)
-        report.rounds = [self._measured(moment) for moment in self.moments]
-        report.violations = [
-            *(str(violation) for violation in found),
-            *(f"the process {name} ended by itself" for name in ended),
-            *(f"the process {name} did not end within its time" for name in hung),
-            *slow(report.rounds, self.resume_seconds),
-            *verified,
-        ]
-        return report
 
     def _verify(self) -> list[str]:
         """What `fedctl ledger verify --full` has against the log."""
@@ -155,6 +142,35 @@ class Play:
             numbering=decide.interruption(self.growth.times(), *span),
             whole=moment.whole,
         )
+
+
+@dataclass
+class Play(Stage):
+    """Rounds under the load of the ledger's clients."""
+
+    def finish(self) -> Report:
+        """Stop the load, let everything settle, judge."""
+        ended = self.load.ended()
+        hung = self.load.stop()
+        self.growth.stop()
+        settings, run = self.cluster.settings, self.load.run
+        self.cluster.wait_whole(WHOLE_SECONDS)
+        first = lookup.present(settings, run, self.base)
+        self.wait_numbered()
+        log = lookup.rows(settings, self.base)
+        verified = self._verify()
+        attempts = self.load.attempts()
+        found = decide.judge(attempts, first, log, lookup.ours(settings, run, self.base), self.base)
+        report = counted(run, attempts, first)
+        report.rounds = [self._measured(moment) for moment in self.moments]
+        report.violations = [
+            *(str(violation) for violation in found),
+            *(f"the process {name} ended by itself" for name in ended),
+            *(f"the process {name} did not end within its time" for name in hung),
+            *slow(report.rounds, self.resume_seconds),
+            *verified,
+        ]
+        return report
 
 
 def slow(rounds: Sequence[Round], most_seconds: float) -> list[str]:
@@ -183,7 +199,7 @@ def counted(run: str, attempts: Sequence[Attempt], present: frozenset[str]) -> R
     return report
 
 
-def keep_evidence(report: Report, play: Play, folder: Path) -> Path:
+def keep_evidence(report: Evidence, play: Stage, folder: Path) -> Path:
     """Copy journals, report and the nodes' journals where they stay; returns the folder."""
     kept = folder / report.run
     shutil.copytree(play.load.folder, kept, dirs_exist_ok=True)
