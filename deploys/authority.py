@@ -6,11 +6,14 @@ node may call itself. Signing is `trust.authority`'s.
 
 from datetime import datetime
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from deploys.own_secrets import store_of
 from inventory.home import Home
 from inventory.model import Federation, Node
+from ledger.access import common_name
 from trust.authority import KEY, Authority
+from trust.errors import AuthorityError, StoreError
 from trust.secret_store import StoredKey
 from trust.succession import Succession
 
@@ -37,6 +40,23 @@ def open_authority(home: Home) -> Authority:
 def succession(home: Home) -> Succession:
     """The succession of the operator's authority: `trust.succession`."""
     return Succession(home.authority, _keeper(home))
+
+
+def operator_pair(home: Home, now: datetime) -> tuple[Path, Path]:
+    """Key and certificate that the ledger knows this machine's operator by.
+
+    The first operator's are issued and renewed here. Another's (`home.operator`) as well, where the
+    authority's key is; elsewhere they are the files that were handed out (`fedctl roles
+    certificate`). Raises AuthorityMissing, AuthorityBroken, StoreError, NamesRefused.
+    """
+    name = common_name(home.operator)
+    given = home.authority / f"{name}.key", home.authority / f"{name}.pem"
+    try:
+        return open_authority(home).ensure_client(name, now)
+    except (AuthorityError, StoreError):
+        if home.operator and all(path.exists() for path in given):
+            return given
+        raise
 
 
 def _keeper(home: Home) -> StoredKey:

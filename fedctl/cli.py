@@ -22,6 +22,7 @@ COMMANDS = {
     "chat": "chat:chat",
     "keys": "keys:keys",
     "tenants": "tenants:tenants",
+    "roles": "roles:roles",
     "usage": "usage:usage",
     "upstream": "upstream:upstream",
     "custody": "custody:custody",

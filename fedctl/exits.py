@@ -108,6 +108,7 @@ _ADVICE: dict[type[BaseException], str] = {
     ledger_errors.Unavailable: "see whether the database is up: fedctl status --on data",
     ledger_errors.OutcomeUnknown: "look before you repeat it: fedctl keys list",
     ledger_errors.UnknownKey: "fedctl keys list shows every key's id",
+    ledger_errors.UnknownProposal: "fedctl roles history shows every proposal's number",
     ledger_errors.UnknownTenant: "fedctl tenants list shows every tenant",
     trust_errors.AuthorityMissing: "the authority is made by the first `fedctl up` or `apply`",
     trust_errors.KeyExposed: "chmod 600 the key file, and think about who could have read it",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from deploys.authority import open_authority
+from deploys.authority import operator_pair
 from deploys.own_secrets import peppers_of
 from inventory.home import Home
 from inventory.model import Federation, Role
@@ -191,8 +191,7 @@ class Ledger:
         data = self.federation.with_role(Role.DATA)
         if not data:
             raise Unavailable("no node of this federation has the role data")
-        authority = open_authority(self.home)
-        key, certificate = authority.ensure_client(OPERATOR, self.now())
+        key, certificate = operator_pair(self.home, self.now())
         return Settings(
             hosts=tuple(self.federation.fqdn(node) for node in data),
             addresses=tuple(str(node.address) for node in data),

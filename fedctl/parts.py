@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fedctl.engines import View as GatewayView
     from fedctl.log_access import LogAccess
     from fedctl.replication import View
+    from fedctl.role_access import RoleAccess
     from ledger.event import Event as LedgerEvent
     from ledger.key_strength import KeyHistory
     from ledger.keys import KeyRecord
@@ -190,6 +191,12 @@ def _set_up_custody(app: "App") -> str:
     return set_up(app)
 
 
+def _reach_roles(app: "App") -> "RoleAccess":
+    from fedctl.role_access import reach
+
+    return reach(app)
+
+
 def _build(federation: Federation, home: Home, progress: Progress) -> None:
     """Everything nodes are given: our release and, for inference nodes, the engine."""
     from fedctl.builds import build_all
@@ -233,6 +240,7 @@ class Parts:
     reach_log: "Callable[[Federation, Home, Callable[[], datetime]], LogAccess]" = _reach_log
     reach_custody: "Callable[[App], CustodyAccess]" = _reach_custody
     set_up_custody: "Callable[[App], str]" = _set_up_custody
+    reach_roles: "Callable[[App], RoleAccess]" = _reach_roles
     build: Callable[[Federation, Home, Progress], None] = _build
     lab: Callable[[], Any] = field(default=_lab)
     complete: Callable[..., dict[str, Any]] = _complete

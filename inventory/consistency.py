@@ -55,6 +55,12 @@ def _settings(federation: "Federation") -> Iterator[Problem]:
     collector = federation.tracing.collector
     if collector and collector not in {node.name for node in federation.nodes}:
         yield Problem("tracing.collector", repr(collector), "the name of a node, or nothing")
+    if "operator" in federation.operators or len({*federation.operators}) < len(
+        federation.operators
+    ):
+        yield Problem(
+            "operators", repr(list(federation.operators)), "each name once, and not 'operator'"
+        )
     if federation.operator_user == "root":
         yield Problem("operator_user", "'root'", "a user of its own: root login by SSH is off")
 

@@ -13,18 +13,24 @@ from pathlib import Path
 
 HOME_VARIABLE = "FEDERATION_HOME"
 CACHE_VARIABLE = "FEDERATION_CACHE"
+OPERATOR_VARIABLE = "FEDERATION_OPERATOR"
 IDENTITY_VARIABLE = "FEDERATION_AGE_IDENTITY"
 PASSPHRASE_VARIABLE = "FEDERATION_AGE_PASSPHRASE_FILE"  # noqa: S105 a name
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one federation's operator; nothing is created by naming it."""
+    """The folders of one federation's operator; nothing is created by naming it.
+
+    `operator` is whose certificate is shown to the ledger: '' for the first operator's, else the
+    name of another one (`FEDERATION_OPERATOR`).
+    """
 
     root: Path
     cache: Path
     age_identity: Path | None = None
     age_passphrase: Path | None = None
+    operator: str = ""
 
     @property
     def identity(self) -> Path:
@@ -80,6 +86,7 @@ def home_of(federation_name: str) -> Home:
         cache=cache,
         age_identity=Path(os.environ.get(IDENTITY_VARIABLE) or _default_identity(federation_name)),
         age_passphrase=Path(passphrase) if passphrase else None,
+        operator=os.environ.get(OPERATOR_VARIABLE, ""),
     )
 
 

@@ -262,13 +262,15 @@ class Federation(Frozen):
     """A whole inventory file.
 
     `kind` separates a lab (made and destroyed at will) from a site (real machines): commands that
-    destroy refuse a site. `name` also names the operator's state folder.
+    destroy refuse a site. `name` also names the operator's state folder. `operators` are further
+    people who may log in to the ledger as an operator, each with a certificate of their own.
     """
 
     name: DnsLabel
     kind: Literal["site", "lab"]
     domain: DomainName
     operator_user: UnixUser = "fedop"
+    operators: tuple[DnsLabel, ...] = ()
     network: Network
     inference: Inference
     ports: Ports = Ports()

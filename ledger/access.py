@@ -72,8 +72,12 @@ def ident(
     members: Sequence[str] = (),
     keepers: Sequence[str] = (),
     guardians: Sequence[str] = (),
+    operators: Sequence[str] = (),
 ) -> str:
-    """`pg_ident.conf`: all but `local` are node names, as certificates say them."""
+    """`pg_ident.conf`: all but `local` and `operators` are node names, as certificates say them.
+
+    `operators` are people beside the first one, each with a certificate of their own.
+    """
     lines = ["# Managed by the federation operator (ledger/access.py); changes are overwritten."]
     lines.append("# map, operating system user or certificate's common name, database role")
     lines.append("machine postgres postgres")
@@ -83,8 +87,13 @@ def ident(
     lines += [f"federation {name} {role}" for role, _ in MEMBER_ROLES for name in members]
     lines += [f"federation {name} fed_backup" for name in keepers]
     lines += [f"federation {name} fed_guardian" for name in guardians]
-    lines.append(f"federation {OPERATOR} fed_operator")
+    lines += [f"federation {name} fed_operator" for name in map(common_name, ("", *operators))]
     return "\n".join(lines) + "\n"
+
+
+def common_name(operator: str) -> str:
+    """What the certificate of an operator says; the first one has no name of their own ('')."""
+    return f"{OPERATOR}.{operator}" if operator and operator != OPERATOR else OPERATOR
 
 
 def _line(kind: str, database: str, role: str, address: str, method: str) -> str:

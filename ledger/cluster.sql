@@ -107,3 +107,12 @@ SELECT 'CREATE EXTENSION pgaudit'
 WHERE current_setting('shared_preload_libraries') LIKE '%pgaudit%'
   AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pgaudit')
 \gexec
+
+-- Which of the operators a session is: the common name of its certificate, for `operator_here`.
+SELECT 'CREATE EXTENSION sslinfo SCHEMA public'
+WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'sslinfo')
+\gexec
+
+SELECT 'GRANT USAGE ON SCHEMA public TO fedledger'
+WHERE NOT has_schema_privilege('fedledger', 'public', 'USAGE')
+\gexec

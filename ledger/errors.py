@@ -8,6 +8,7 @@ LedgerError
 │   └── Conflict         the same id was written before with other content
 ├── UnknownKey           no API key has this id
 ├── UnknownTenant        no tenant has this name
+├── UnknownProposal      no change of rights was proposed under this number
 ├── EventInvalid         not an event the ledger can hold (before any server was asked)
 ├── NoteInvalid          no signed note, or signed by nobody we know
 ├── ProofInvalid         a Merkle proof that does not prove what it should
@@ -59,6 +60,10 @@ class UnknownKey(LedgerError):
 
 class UnknownTenant(LedgerError):
     """No tenant has this name."""
+
+
+class UnknownProposal(LedgerError):
+    """No proposal has this number."""
 
 
 class EventInvalid(LedgerError):

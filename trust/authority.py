@@ -28,7 +28,8 @@ from trust.errors import AuthorityBroken, AuthorityExists, AuthorityMissing, Nam
 from trust.signing import LEAF_LIFETIME, Leaf, Permitted
 
 KEY, CERTIFICATE, LOG, LOCK = "ca.key", "ca.pem", "issued.jsonl", ".lock"
-# Services know the operator by this common name: no machine may be certified under it.
+# Services know the operator by this common name, others by it and a name of theirs
+# (`operator.NAME`): no machine may be certified under it.
 OPERATOR = "operator"
 
 
@@ -128,7 +129,7 @@ class Authority:
         """
         key = signing.public_key_of(csr_pem)
         leaf = Leaf(names[0] if names else "", tuple(names), tuple(addresses))
-        if leaf.common_name == OPERATOR:
+        if leaf.common_name.partition(".")[0] == OPERATOR:
             raise NamesRefused(f"{OPERATOR} is a person's name here: call the node something else")
         return self._issue(key, leaf, now, lifetime)
 

@@ -2,7 +2,8 @@
 
 A key carries scopes, roles or both. What is not in a scope is not allowed: a role or scope this
 release does not know grants nothing. The table is compared cell by cell with the tests and the
-reference.
+reference. Who has which role is data, and changes by reviews (`ledger.roles`); what a role grants
+is not: another cell is another release.
 """
 
 from collections.abc import Iterable
@@ -40,8 +41,9 @@ ROLE_SCOPES = MappingProxyType(
 )
 
 
-# Scopes whose harm is small: what a weak or dormant key keeps (see trust/tiers.py). They show
-# nobody's work, and cost no more than the key's limits allow.
+# Scopes whose harm is small: what a weak or dormant key keeps (see trust/tiers.py), and what a new
+# key may have without a review. They show nobody's work, and cost no more than the key's limits
+# allow.
 BASIC = frozenset({Scope.INFERENCE, Scope.TOKENIZE})
 
 
@@ -52,6 +54,18 @@ def granted(scopes: Iterable[str], roles: Iterable[str]) -> frozenset[str]:
         if role in set(Role):
             known |= ROLE_SCOPES[Role(role)]
     return frozenset(str(scope) for scope in known)
+
+
+def needs_review(scopes: Iterable[str], roles: Iterable[str]) -> tuple[str, ...]:
+    """Those of the rights that no key has before they were proposed and approved.
+
+    Anything that is not known to come to basic scopes at most; `ledger.rights` tells SQL the same.
+    """
+    basic = {role for role in Role if ROLE_SCOPES[role] <= BASIC}
+    return (
+        *(f"scope:{scope}" for scope in scopes if scope not in BASIC),
+        *(f"role:{role}" for role in roles if role not in basic),
+    )
 
 
 def left_by(tier: Tier, scopes: frozenset[str]) -> frozenset[str]:

@@ -177,6 +177,7 @@ def configuration(context: NodeContext) -> list[ManagedFile]:
         [node.name for node in data],
         [node.name for node in repositories(federation)],
         [node.name for node in federation.guardians],
+        federation.operators,
     )
     return [
         ManagedFile(f"{FOLDER}/postgresql.conf", settings(context)),

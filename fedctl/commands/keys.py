@@ -16,7 +16,7 @@ from fedctl.render import age
 from fedctl.work import actor, working
 from ledger.keys import DEFAULT_TENANT, KeyRecord
 from ledger.limits import UNLIMITED, key_subject
-from trust.permissions import Role, Scope
+from trust.permissions import Role, Scope, needs_review
 
 DEFAULT_SCOPES = ("inference",)
 
@@ -64,8 +64,14 @@ def issue(
 ) -> None:
     """A new key for NAME (a person or a program). The key is printed on stdout, this once.
 
-    Its scopes are those given and those of its roles; without either, inference.
+    Its scopes are those given and those of its roles; without either, inference. Those that show
+    more than the key's own work are proposed when it is there: fedctl roles propose.
     """
+    if more := needs_review(scopes, roles):
+        raise click.UsageError(
+            f"a new key cannot have {', '.join(more)}: issue it without, then "
+            f"fedctl roles propose ID --give {more[0].partition(':')[2]} --why ... --effects ..."
+        )
     with working(app, "keys issue", name) as work:
         ledger = app.parts.open_ledger(app.federation, app.home, app.now)
         until = app.now() + expires if expires else None

@@ -45,6 +45,7 @@ ROLES = {
     "gateway": "fed_gateway",
     "gateway2": "fed_gateway",
     "operator": "fed_operator",
+    "operator.bea": "fed_operator",
     "sequencer": "fed_sequencer",
     "sequencer2": "fed_sequencer",
     "keeper": "fed_backup",
@@ -248,6 +249,7 @@ def make(root: Path, more: str = "") -> Server:
         named["fed_sequencer"],
         named["fed_backup"],
         named["fed_guardian"],
+        ["bea"],
     )
     mine = "".join(f"machine {me} {role}\n" for role in ("postgres", "fedledger", "fed_metrics"))
     _put(

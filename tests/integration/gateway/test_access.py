@@ -9,8 +9,10 @@ import pytest
 
 from ledger import keys
 from ledger.connect import connect
+from ledger.roles import decide
 from tests.integration.gateway.conftest import Rows
 from tests.support.gateway import Gateway, refused_from_now
+from tests.support.reviews import BY, days_pass, give, take
 from tests.support.upstream import MODEL, Engine
 from trust import apikeys
 
@@ -121,7 +123,7 @@ async def test_a_key_is_good_for_its_models_and_scopes_only(
     elsewhere = await gateway.key(models=["other-model"])
     status, body = await ask(gateway, http, f"Bearer {elsewhere}")
     assert (status, body["error"]["param"]) == (403, "model")
-    scopeless = await gateway.key(scopes=["metrics:read"])
+    scopeless = await gateway.key(scopes=["tokenize"])
     status, body = await ask(gateway, http, f"Bearer {scopeless}")
     assert (status, body["error"]["code"]) == (403, "missing_scope")
     everything = await gateway.key()
@@ -134,6 +136,26 @@ async def test_a_key_is_good_for_its_models_and_scopes_only(
         ssl=gateway.client_tls,
     ) as answer:
         assert (await answer.json())["data"] == []
+
+
+async def test_rights_that_change_while_a_key_is_in_use_hold_within_a_second(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    key = await gateway.key()
+    subject = f"key:{apikeys.parse(key).id}"
+    assert (await ask(gateway, http, f"Bearer {key}"))[0] == 200
+    async with await connect(gateway.database.settings("operator")) as operator:
+        await take(operator, subject, "scope:inference")
+        await asyncio.sleep(1)
+        status, body = await ask(gateway, http, f"Bearer {key}")
+        assert (status, body["error"]["code"]) == (403, "missing_scope")
+        proposal = await give(operator, subject, "scope:inference")
+        await asyncio.sleep(1)
+        assert (await ask(gateway, http, f"Bearer {key}"))[0] == 403
+        days_pass(gateway.database, 3)
+        await decide(operator, BY, proposal.number, "approve", None)
+    await asyncio.sleep(1)
+    assert (await ask(gateway, http, f"Bearer {key}"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ PEPPER = Pepper.parse("ef" * 32, 3)
 async def make(connection: Connection, **changes: object) -> ApiKey:
     values: dict[str, object] = {
         "name": "alice's desk",
-        "scopes": ("chat",),
+        "scopes": ("inference",),
         "models": None,
         "expires_at": None,
         "actor": "alice",
@@ -33,13 +33,15 @@ async def test_an_issued_key_is_recognised_by_the_gateway(
     operator: Connection, gateway: Connection
 ) -> None:
     end = datetime.now(UTC) + timedelta(days=1)
-    key = await make(operator, models=["small", "big"], scopes=["chat", "models"], expires_at=end)
+    key = await make(
+        operator, models=["small", "big"], scopes=["inference", "tokenize"], expires_at=end
+    )
     presented = apikeys.parse(key.reveal())
     found = await find(gateway, presented.id)
     assert found is not None
     assert apikeys.matches(presented, found.digest, PEPPER)
     assert found.pepper_version == 3
-    assert found.scopes == {"chat", "models"}
+    assert found.scopes == {"inference", "tokenize"}
     assert found.models == {"small", "big"}
     assert found.expires_at == end
     assert found.state(datetime.now(UTC)) == "active"
@@ -62,7 +64,11 @@ async def test_lists_show_no_digest(operator: Connection) -> None:
     await make(operator)
     (record,) = await list_keys(operator)
     assert "digest" not in repr(record)
-    assert (record.name, record.scopes, record.created_by) == ("alice's desk", ("chat",), "alice")
+    assert (record.name, record.scopes, record.created_by) == (
+        "alice's desk",
+        ("inference",),
+        "alice",
+    )
 
 
 async def test_revoking_is_final_and_its_first_reason_stays(
@@ -123,7 +129,7 @@ async def test_a_gateway_issues_and_revokes_nothing(
 async def test_finding_a_key_is_one_indexed_lookup(operator: Connection, owner: Connection) -> None:
     await owner.execute(
         "INSERT INTO ledger.api_keys (id, name, digest, pepper_version, scopes, created_by)"
-        " SELECT lpad(n::text, 11, '0'), 'x', sha256(n::text::bytea), 1, '{chat}', 'x'"
+        " SELECT lpad(n::text, 11, '0'), 'x', sha256(n::text::bytea), 1, '{inference}', 'x'"
         " FROM generate_series(1, 20000) AS n"
     )
     await owner.execute("ANALYZE ledger.api_keys")

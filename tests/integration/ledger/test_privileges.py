@@ -27,6 +27,7 @@ from ledger.sequence import advance, cosign, publish
 from ledger.tiles import Edge
 from tests.support.audit import request_events
 from tests.support.postgres import Server
+from tests.support.reviews import give
 from trust.apikeys import Pepper
 
 PEPPER = Pepper.parse("cd" * 32)
@@ -34,7 +35,7 @@ NOW = datetime(2026, 5, 4, tzinfo=UTC)
 PARTITION = f"log_{datetime.now(UTC):%Y_%m}"
 KEY = "'0123456789a'"
 COLUMNS = "id, name, digest, pepper_version, scopes, created_by"
-VALUES = f"{KEY}, 'x', sha256('x'), 1, '{{chat}}', 'x'"
+VALUES = f"{KEY}, 'x', sha256('x'), 1, '{{inference}}', 'x'"
 
 # Attempt: SQL, and the roles for which it may succeed.
 ATTEMPTS: dict[str, tuple[str, set[str]]] = {
@@ -69,6 +70,52 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
     ),
     "revoke without saying who": (
         "UPDATE ledger.api_keys SET revoked_at = now() WHERE revoked_at IS NULL",
+        set(),
+    ),
+    "give a key a role at its birth": (
+        f"INSERT INTO ledger.api_keys ({COLUMNS}, roles) VALUES ({VALUES}, '{{manager}}')",  # noqa: S608
+        set(),
+    ),
+    "give a key a scope that nobody knows yet": (
+        f"INSERT INTO ledger.api_keys ({COLUMNS}) VALUES ({VALUES.replace('inference', 'king')})",  # noqa: S608
+        set(),
+    ),
+    "leave a key without a right": ("UPDATE ledger.api_keys SET scopes = '{}'", set()),
+    "read proposals": (
+        "SELECT * FROM ledger.role_proposals, ledger.operators, ledger.rights",
+        {"operator", "owner"},
+    ),
+    "make a right": ("INSERT INTO ledger.rights VALUES ('role:king', true)", set()),
+    "let a right need no review": ("UPDATE ledger.rights SET at_once = true", set()),
+    "become an operator who decides": (
+        "INSERT INTO ledger.operators (name) VALUES ('eve')",
+        set(),
+    ),
+    "take an operator off": ("UPDATE ledger.operators SET removed_at = now()", set()),
+    "delete an operator": ("DELETE FROM ledger.operators", set()),
+    "propose past the function": (
+        "INSERT INTO ledger.role_proposals (id, subject, action, what, why, proposed_by,"
+        " proposed_at, lapses_at, state) SELECT gen_random_uuid(), 'key:' || id, 'take',"
+        " 'scope:inference', 'x', 'operator', now(), now(), 'in_effect' FROM ledger.api_keys",
+        set(),
+    ),
+    "approve past the function": (
+        "UPDATE ledger.role_proposals SET state = 'in_effect', decided_by = 'operator',"
+        " decided_at = now()",
+        set(),
+    ),
+    "date a proposal back": ("UPDATE ledger.role_proposals SET proposed_at = '2001-01-01'", set()),
+    "delete proposals": ("DELETE FROM ledger.role_proposals", set()),
+    "truncate proposals": ("TRUNCATE ledger.role_proposals", set()),
+    "be named as an operator": ("SELECT ledger.operator_here(false)", {"operator"}),
+    "take a right without its event": (
+        "SELECT ledger.role_propose(gen_random_uuid(), 'key:' || id, 'take', 'scope:inference',"
+        " 'x', NULL, NULL, '{\"kind\":\"k\"}') FROM ledger.api_keys",
+        set(),
+    ),
+    "decide what is not there": ("SELECT ledger.role_decide(99, 'approve', 'x', 'x')", set()),
+    "apply what nobody proposed": (
+        "SELECT ledger.role_apply('key:' || id, 'role:manager', true) FROM ledger.api_keys",
         set(),
     ),
     "move a key to another tenant": ("UPDATE ledger.api_keys SET tenant = 'default'", set()),
@@ -358,7 +405,13 @@ async def filled(
     keys = []
     for name in ("one", "two"):
         key, _ = await issue(
-            operator, PEPPER, name=name, scopes=["chat"], models=None, expires_at=None, actor="t"
+            operator,
+            PEPPER,
+            name=name,
+            scopes=["inference"],
+            models=None,
+            expires_at=None,
+            actor="t",
         )
         keys.append(key.id)
     await revoke(operator, keys[1], reason="lost", actor="t")
@@ -370,6 +423,7 @@ async def filled(
         await cosign(sequencer, 1, "a witness", "a line")
     waiting = Event(new_id(), NOW, "anode", "t", "test.waits", "x", {"n": 2})
     await send(operator, [waiting.canonical()])
+    await give(operator, f"key:{keys[0]}")
     for done in (True, False):
         intent = RequestIntent(new_id(), keys[0], "anode", "m", False, NOW)
         end = RequestOutcome(Outcome.ANSWERED, NOW, 12, 200, 3, 4, 5)
@@ -390,6 +444,7 @@ HISTORY = """SELECT md5(string_agg(x::text, '' ORDER BY x::text)) FROM (
     UNION ALL SELECT to_jsonb(e) FROM ledger.inbox e UNION ALL SELECT to_jsonb(l) FROM ledger.log l
     UNION ALL SELECT to_jsonb(t) FROM ledger.tiles t
     UNION ALL SELECT to_jsonb(c) FROM ledger.checkpoints c
+    UNION ALL SELECT to_jsonb(p) FROM ledger.role_proposals p
     UNION ALL SELECT to_jsonb(s) FROM ledger.log_state s) AS all_rows (x)"""
 
 
@@ -516,6 +571,17 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "custody_releases",
         "reseal_content",
         "first_use",
+        "operator_here",
+        "family_of",
+        "has_right",
+        "alone_from",
+        "role_proposed",
+        "role_moved",
+        "reviewed",
+        "operators_reviewed",
+        "api_keys_begin_narrow",
+        "role_propose",
+        "role_decide",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

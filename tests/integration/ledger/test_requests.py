@@ -38,7 +38,7 @@ async def intent(operator: Connection) -> AsyncIterator[RequestIntent]:
         operator,
         Pepper.parse("ab" * 32),
         name="x",
-        scopes=["chat"],
+        scopes=["inference"],
         models=None,
         expires_at=None,
         actor="t",

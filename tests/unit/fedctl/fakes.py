@@ -24,6 +24,7 @@ from fedctl.parts import Parts, ReplicationAccess
 from fedctl.program import run
 from fedctl.remote import Done
 from fedctl.render import Output
+from fedctl.role_access import RoleAccess
 from inventory.home import Home
 from inventory.load import HERE
 from inventory.model import Federation, Node
@@ -340,6 +341,7 @@ class Stage:
     lab: FakeLab = field(default_factory=FakeLab)
     access: LogAccess | None = None
     custody: CustodyAccess | None = None
+    roles: RoleAccess | None = None
     replication: ReplicationAccess | None = None
     gateways: MemoryGateways = field(default_factory=MemoryGateways)
     chat: Callable[..., Any] = Client
@@ -363,6 +365,7 @@ class Stage:
             open_ledger=self.ledger.open,
             reach_log=self.reach_log,
             reach_custody=self.reach_custody,
+            reach_roles=self.reach_roles,
             reach_replication=self.reach_replication,
             reach_gateways=self.gateways.open,
             set_up_custody=lambda _: "default/content",
@@ -388,6 +391,12 @@ class Stage:
         if self.custody is None:
             raise Unavailable("cannot connect to the ledger: there is none in this test")
         return self.custody
+
+    def reach_roles(self, *_: Any) -> RoleAccess:
+        """The ledger with reviews, if the test has one."""
+        if self.roles is None:
+            raise Unavailable("cannot connect to the ledger: there is none in this test")
+        return self.roles
 
     def reach_replication(self, *_: Any) -> ReplicationAccess:
         """The data nodes' Patroni, if the test has them."""

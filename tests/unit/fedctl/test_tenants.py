@@ -48,10 +48,10 @@ def test_each_change_of_limits_is_an_event_with_what_was_before(stage: Stage) ->
 
 def test_a_key_is_issued_into_a_tenant_with_roles_and_limits(stage: Stage) -> None:
     assert stage.fedctl("tenants", "create", "lab") == 0
-    arguments = ("--tenant", "lab", "--role", "auditor", "--limit", "requests-per-minute=60")
+    arguments = ("--tenant", "lab", "--role", "user", "--limit", "requests-per-minute=60")
     assert stage.fedctl("keys", "issue", "ada", *arguments, "--json") == 0
     made = json.loads(stage.out.getvalue())
-    assert (made["tenant"], made["roles"], made["scopes"]) == ("lab", ["auditor"], [])
+    assert (made["tenant"], made["roles"], made["scopes"]) == ("lab", ["user"], [])
     assert stage.ledger.limits[f"key:{made['id']}"] == Limits(requests_per_minute=60)
     event = stage.ledger.events[-1]
     assert event.data["limits"]["requests_per_minute"] == 60 and event.data["tenant"] == "lab"
@@ -75,6 +75,8 @@ def test_a_key_is_issued_into_a_tenant_with_roles_and_limits(stage: Stage) -> No
         ("--limit", "tokens-per-minute=9999999999999"),
         ("--limit", "tokens-per-minute=999999999999M"),
         ("--role", "king"),
+        ("--role", "auditor"),
+        ("--scope", "keys:read"),
         ("--scope", "everything"),
     ],
 )

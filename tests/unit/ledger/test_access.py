@@ -82,3 +82,9 @@ def test_names_map_to_roles() -> None:
         ["federation", "bnode", "fed_gateway"],
         ["federation", "operator", "fed_operator"],
     ]
+
+
+def test_each_further_operator_has_a_name_of_their_own() -> None:
+    found = lines(access.ident([], {}, operators=["bea", "operator"]))
+    assert ["federation", "operator.bea", "fed_operator"] in found
+    assert [line[1] for line in found if line[2] == "fed_operator"].count("operator.operator") == 0

@@ -12,6 +12,7 @@ from trust.permissions import (
     granted,
     left_by,
     left_with_proof,
+    needs_review,
 )
 from trust.tiers import Tier
 
@@ -31,6 +32,19 @@ CELLS = [
 
 def test_the_table_has_every_role() -> None:
     assert set(TABLE) == set(Role) == set(ROLE_SCOPES)
+
+
+# What a new key may have at once; everything else is proposed and approved.
+AT_ONCE = {"scope:inference", "scope:tokenize", "role:user"}
+RIGHTS = [*(f"scope:{scope}" for scope in Scope), *(f"role:{role}" for role in Role)]
+
+
+@pytest.mark.parametrize("right", [*RIGHTS, "scope:everything", "role:king"])
+def test_a_right_needs_a_review_unless_it_is_basic(right: str) -> None:
+    kind, _, name = right.partition(":")
+    given_scopes, given_roles = ([name], []) if kind == "scope" else ([], [name])
+    expected = () if right in AT_ONCE else (right,)
+    assert needs_review(given_scopes, given_roles) == expected
 
 
 @pytest.mark.parametrize(("role", "scope", "allowed"), CELLS)
