@@ -8,6 +8,8 @@ import os
 import re
 import secrets
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from deploys.errors import DeployError
 from inventory.home import Home
 from trust import webhooks
@@ -20,9 +22,11 @@ from trust.shares import Holder, Share, new_share
 PEPPER = "key-pepper"
 CHAT_KEY = "chat-key"
 GUARDIAN_SHARE = "custody-share"
+OPERATOR_SIGNING = "operator-signing"
 WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 a name
 PASSPHRASE = "repository-passphrase"  # noqa: S105 a name
 PASSPHRASE_BYTES = 48
+_SEED_SHAPE = re.compile(r"[0-9a-f]{64}")
 _PASSPHRASE_SHAPE = re.compile(r"[A-Za-z0-9_-]{64}")
 
 
@@ -67,6 +71,25 @@ def keep_guardian_share(home: Home, share: Share) -> None:
 
 def _lines(share: Share) -> str:
     return printed(share) + "\n"
+
+
+def operator_signing(home: Home) -> Ed25519PrivateKey:
+    """What `fedctl` signs requests to the guardian with, made now if there is none.
+
+    Raises DeployError for a text of another shape, StoreError.
+    """
+
+    def check(text: str) -> None:
+        if not _SEED_SHAPE.fullmatch(text.strip()):
+            raise DeployError(f"{OPERATOR_SIGNING} is no key of ours: put the right file back")
+
+    text = store_of(home).get(OPERATOR_SIGNING, new_signing_text, check)
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text))
+
+
+def new_signing_text() -> str:
+    """The seed of a new Ed25519 key, as it is kept."""
+    return secrets.token_hex(32) + "\n"
 
 
 def webhook_text(home: Home) -> str:

@@ -11,6 +11,7 @@ from deploys.authority import AUTHORITY_KEY, OPERATOR
 from deploys.own_secrets import (
     CHAT_KEY,
     GUARDIAN_SHARE,
+    OPERATOR_SIGNING,
     PEPPER,
     WEBHOOK_SECRET,
     passphrase_name,
@@ -83,6 +84,12 @@ STORED = (
     ),
     _lab_card("client", "default"),
     _lab_card("gateway", ""),
+    Known(
+        OPERATOR_SIGNING,
+        "Ed25519 signing key",
+        "fedctl, to sign what it asks of the guardian",
+        due_days=365,
+    ),
     Known(
         WEBHOOK_SECRET,
         "HMAC key of webhooks (Standard Webhooks)",

@@ -1,5 +1,6 @@
 """How this operator reaches what custody needs: the ledger, the guardian, and what backups hold."""
 
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploys.authority import open_authority
-from deploys.own_secrets import guardian_share, keep_guardian_share
+from deploys.own_secrets import guardian_share, keep_guardian_share, operator_signing
 from deploys.pgbackrest import repositories
 from fedctl import backups
 from fedctl.errors import FedctlError
@@ -20,6 +21,7 @@ from inventory.home import Home
 from ledger.connect import Settings
 from ledger.custody import By
 from ledger.custody_rotation import NO_BACKUP
+from trust.callers import Signer
 from trust.shares import Share
 from trust.tls import client_context
 
@@ -60,7 +62,10 @@ class CustodyAccess:
         if not address or not (port or "0").isdigit() or int(port or 0) > 65535:
             raise FedctlError(f"{place!r} is no place", "write it as ADDRESS or ADDRESS:PORT")
         context = client_context(self.authority, self.certificate, self.key)
-        return RemoteGuardian(address, int(port or self.guardian_port), context, purpose)
+        signer = Signer(
+            OPERATOR, operator_signing(self.home), lambda: secrets.token_hex(16), self.by.now
+        )
+        return RemoteGuardian(address, int(port or self.guardian_port), context, purpose, signer)
 
 
 def reach(app: "App") -> CustodyAccess:

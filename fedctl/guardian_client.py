@@ -1,4 +1,7 @@
-"""Ask the guardian for its half of a data key, over mutual TLS: it stands in for its share."""
+"""Ask the guardian for its half of a data key: it stands in for its share.
+
+Over mutual TLS, and signed (RFC 9421): each request counts once, there, and as it was made.
+"""
 
 import http.client
 import json
@@ -6,6 +9,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from fedctl.errors import GuardianAway
+from trust.callers import Signer
 from trust.datakeys import KeyName
 from trust.errors import HalfRefused
 from trust.hidden import Hidden
@@ -27,6 +31,7 @@ class RemoteGuardian:
     port: int
     tls: ssl.SSLContext = field(repr=False)
     purpose: str
+    signer: Signer | None = None
     _halves: dict[KeyName, Half] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -44,12 +49,16 @@ class RemoteGuardian:
         return self._halves[name]
 
     def _ask(self, name: KeyName) -> Half:
-        asked = json.dumps({"key": name.id, "epoch": name.epoch, "purpose": self.purpose})
+        asked = json.dumps({"key": name.id, "epoch": name.epoch, "purpose": self.purpose}).encode()
+        headers = {"Content-Type": "application/json"}
+        if self.signer is not None:
+            url = f"https://{self.address}:{self.port}{PATH}"
+            headers |= self.signer.headers("POST", url, asked)
         connection = http.client.HTTPSConnection(
             self.address, self.port, timeout=SECONDS, context=self.tls
         )
         try:
-            connection.request("POST", PATH, asked, {"Content-Type": "application/json"})
+            connection.request("POST", PATH, asked, headers)
             response = connection.getresponse()
             return _half(name, response.status, json.loads(response.read(MAX_BYTES)))
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:

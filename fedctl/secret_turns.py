@@ -8,7 +8,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from deploys.authority import AUTHORITY_KEY, OPERATOR, open_authority, succession
-from deploys.own_secrets import CHAT_KEY, PEPPER, WEBHOOK_SECRET, rotate_webhook, store_of
+from deploys.own_secrets import (
+    CHAT_KEY,
+    OPERATOR_SIGNING,
+    PEPPER,
+    WEBHOOK_SECRET,
+    new_signing_text,
+    rotate_webhook,
+    store_of,
+)
 from deploys.protocol import Outcome
 from deploys.secret_catalog import IDENTITY
 from fedctl.authority_rotation import NEXT, AuthorityRotation
@@ -52,6 +60,12 @@ def rotate_chat_key(work: Work) -> str:
     store.put(CHAT_KEY, new.reveal())
     work.facts["key_id"] = new.id
     return f"fedctl chat has the new key {new.id}; the old one works until {ends:%H:%M} UTC"
+
+
+def rotate_signing(work: Work) -> str:
+    """Sign with a new key; the guardian believes it from the next apply on."""
+    store_of(work.app.home).put(OPERATOR_SIGNING, new_signing_text())
+    return "the guardian refuses this operator until it knows the new key: fedctl apply"
 
 
 def rotate_webhook_secret(work: Work) -> str:
@@ -133,6 +147,7 @@ FINAL: dict[str, Callable[[Work], str]] = {
     OPERATOR: rotate_client,
     CHAT_KEY: rotate_chat_key,
     WEBHOOK_SECRET: rotate_webhook_secret,
+    OPERATOR_SIGNING: rotate_signing,
 }
 UNDOABLE: dict[str, Callable[[Work, bool], str]] = {
     PEPPER: rotate_pepper,

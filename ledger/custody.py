@@ -24,6 +24,7 @@ CONTENT = "content"
 FIRST_EPOCH = 1
 DRILL = "drill-"
 RELEASED = "custody.released"
+REPLAYED = "custody.replayed"
 
 
 @dataclass(frozen=True)

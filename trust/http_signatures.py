@@ -1,4 +1,4 @@
-"""Requests that nodes sign: Ed25519 HTTP Message Signatures (RFC 9421) of target and body.
+"""Requests that are signed: Ed25519 HTTP Message Signatures (RFC 9421) of target and body.
 
 A bearer secret proves itself by being shown, so whoever sees it once has it. A signed request shows
 nothing reusable: the server keeps public keys only, and every signature covers what is asked

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     TENANT_LIMIT = "tenant_limit"
     TOTAL_LIMIT = "total_limit"
     LEDGER_AWAY = "ledger_away"
+    UNSIGNED = "unsigned"
+    REPLAYED = "replayed"
 
 
 STATUS = {
@@ -36,6 +38,8 @@ STATUS = {
     Kind.TENANT_LIMIT: 429,
     Kind.TOTAL_LIMIT: 429,
     Kind.LEDGER_AWAY: 503,
+    Kind.UNSIGNED: 401,
+    Kind.REPLAYED: 401,
 }
 
 

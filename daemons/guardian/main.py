@@ -1,5 +1,7 @@
 """Serve the guardian: mutual TLS 1.3, who asks is whom their certificate names.
 
+Those whose keys it knows must also sign what they ask for (RFC 9421, `trust.callers`).
+
 POST /release   {"key": "TENANT/CLASS", "epoch": N, "purpose": "..."} -> {"half": HEX, ...}
 GET  /metrics   Prometheus
 """
@@ -14,12 +16,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from daemons.guardian.decide import Ask, Kind
 from daemons.guardian.settings import GuardianSettings
-from daemons.guardian.shell import Guardian, load_share
+from daemons.guardian.shell import Guardian, load_share, utc_now
 from daemons.serving import serve_until, until_asked
 from inventory.config import resolve
 from inventory.notify import Notifier
 from ledger.connect import Settings
+from trust.callers import Callers
 from trust.datakeys import KeyName
+from trust.errors import SignatureRefused
 from trust.tls import server_context
 
 DATABASE_ROLE = "fed_guardian"
@@ -56,17 +60,25 @@ def caller_of(request: web.Request) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-def application(guardian: Guardian) -> web.Application:
+def application(guardian: Guardian, callers: Callers) -> web.Application:
     """The HTTP application."""
 
     async def release(request: web.Request) -> web.Response:
-        caller = caller_of(request)
+        caller, body = caller_of(request), await request.read()
+        fields = list(request.headers.items())
         try:
-            ask = ask_of(await request.read(), caller)
+            signed = callers.verified(
+                caller, request.method, request.raw_path, fields, body, utc_now()
+            )
+        except SignatureRefused as error:
+            refused = guardian.unsigned(caller, str(error))
+            return _answer(refused.status, {"error": refused.reason})
+        try:
+            ask = ask_of(body, caller)
         except ValueError as error:
             guardian.metrics.judged(Kind.MALFORMED)
             return _answer(400, {"error": str(error)})
-        verdict, half = await guardian.release(ask)
+        verdict, half = await guardian.release(ask, signed)
         if half is None:
             again = verdict.retry_seconds
             headers = {"Retry-After": str(again)} if again is not None else {}
@@ -125,11 +137,13 @@ async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
         resolve(settings.key_path, environment),
         resolve(settings.ca_path, environment),
     )
+    hosts = [*map(str, settings.addresses), settings.node]
+    callers = Callers.of(settings.callers, hosts)
     recalling = asyncio.create_task(guardian.recall())
     try:
         await serve_until(
             stop,
-            application(guardian),
+            application(guardian, callers),
             settings.addresses,
             settings.port,
             context,

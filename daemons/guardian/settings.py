@@ -11,6 +11,7 @@ from inventory.config import CREDENTIALS, ConfigPath, Settings
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9-]{0,39}\*?)$")]
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Tenant = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)$")]
 
 
@@ -25,7 +26,9 @@ class RuleSettings(BaseModel):
 
 
 class GuardianSettings(Settings):
-    """The whole file. `hosts` and `ledger_addresses` are the data nodes', one to one; port 0 is for
+    """The whole file. `callers` are the public keys of those whose requests must be signed.
+
+    `hosts` and `ledger_addresses` are the data nodes', one to one; port 0 is for
     tests. Without rules it gives nothing to anybody.
     """
 
@@ -33,6 +36,7 @@ class GuardianSettings(Settings):
     addresses: Annotated[tuple[IPv4Address | IPv6Address, ...], Field(min_length=1)]
     port: Annotated[int, Field(ge=0, le=65535)] = 9106
     rules: Annotated[tuple[RuleSettings, ...], Field(max_length=256)] = ()
+    callers: Annotated[dict[Name, PublicKey], Field(default_factory=dict)]
     tenant_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 60
     total_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 600
     hosts: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -7,6 +7,7 @@ only that machine decrypts. What the guardian gives out it tells the ledger firs
 from pydantic import SecretStr
 from pyinfra.api import deploy
 
+from deploys.authority import OPERATOR
 from deploys.context import NodeContext
 from deploys.errors import DeployError
 from deploys.exporters import unit_file
@@ -15,10 +16,11 @@ from deploys.operations.files import ManagedFile, managed
 from deploys.operations.secrets import secret
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
-from deploys.own_secrets import GUARDIAN_SHARE, guardian_share
+from deploys.own_secrets import GUARDIAN_SHARE, guardian_share, operator_signing
 from deploys.roles.release import RELEASE_MARKER
 from deploys.templates import render
 from inventory.model import Role
+from trust.callers import public_hex
 from trust.printed import printed
 
 UNIT = "federation-guardian.service"
@@ -70,5 +72,6 @@ def settings(context: NodeContext) -> str:
         ports=federation.ports,
         hosts=[federation.fqdn(node) for node in data],
         addresses=[node.address for node in data],
+        callers={OPERATOR: public_hex(operator_signing(context.home))},
         gateways=[node.name for node in federation.with_role(Role.GATEWAY)],
     )

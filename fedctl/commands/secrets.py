@@ -85,15 +85,16 @@ def rotate(app: App, name: str, undo: bool) -> None:
     """Replace a secret by a new one, everywhere it is used.
 
     \b
-    identity        everything in the store is encrypted to a new identity; copy that one anew
-    operator        a new client key and certificate; the old certificate ends within 30 days
-    chat-key        the key's successor; the old one works for an hour longer
-    key-pepper      new keys are hashed under a new pepper, which gateways get first; the old one
-                    is dropped when no working key uses it: run it again then
-    authority-key   in three runs: every node trusts a new authority too; it signs every node's
-                    certificate; the old one is dropped. Each run says what to do before the next
-    webhook-secret  after the next apply notices are signed with the new one and the one until
-                    now; the rotation after this one ends that
+    identity          everything in the store is encrypted to a new identity; copy it anew
+    operator          a new client key and certificate; the old certificate ends within 30 days
+    operator-signing  a new key; the guardian refuses fedctl until the next apply tells it
+    chat-key          the key's successor; the old one works for an hour longer
+    key-pepper        new keys are hashed under a new pepper, which gateways get first; the old one
+                      is dropped when no working key uses it: run it again then
+    authority-key     in three runs: every node trusts a new authority too; it signs every node's
+                      certificate; the old one is dropped. Each run says what to do next
+    webhook-secret    after the next apply notices are signed with the new one and the one until
+                      now; the rotation after this one ends that
 
     Cut off anywhere, everything works and the same command goes on. The others are refused, each
     with the reason and what can be done.

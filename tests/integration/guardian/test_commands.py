@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploys.own_secrets import guardian_share
+from deploys.own_secrets import guardian_share, operator_signing
 from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import Cards, read
 from fedctl.custody_lab import BY_HAND, StoredCards, set_up
@@ -23,6 +23,7 @@ from ledger.identifiers import new_id
 from tests.support.guardians import guarding, make_guardian
 from tests.support.postgres import Server
 from tests.unit.fedctl.fakes import NOW, Stage
+from trust.callers import public_hex
 from trust.printed import printed
 from trust.shares import Holder, Share
 
@@ -254,7 +255,9 @@ def test_the_guardian_stands_in_for_its_card(desk: Desk, tmp_path: Path) -> None
     desk.init()
     share = desk.share("guardian.txt")
     (desk.cards / "guardian.txt").unlink()
-    with guarding(make_guardian(desk.server, tmp_path / "g", share)) as guardian:
+    # Each request of these commands is signed with the key in the operator's store.
+    known = {"operator": public_hex(operator_signing(desk.stage.home))}
+    with guarding(make_guardian(desk.server, tmp_path / "g", share, known=known)) as guardian:
         place = ("--guardian", f"127.0.0.1:{guardian.port}")
         two = desk.with_cards(*ALL[:2])
         assert desk.answer("drill", *two, *place)["real"] == ["client", "gateway", "guardian"]

@@ -3,10 +3,12 @@
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedctl.errors import GuardianAway
 from fedctl.guardian_client import RemoteGuardian
@@ -15,6 +17,7 @@ from ledger.connect import connect
 from ledger.custody import By
 from tests.support.guardians import RunningGuardian, guarding, make_guardian
 from tests.support.postgres import Server
+from trust.callers import Signer
 from trust.datakeys import KeyName
 from trust.errors import HalfRefused
 from trust.printed import card
@@ -149,6 +152,54 @@ async def test_with_the_guardian_either_other_share_opens_a_key(
             assert (await custody.open_key(operator, KEY, pair)).current == made
     with pytest.raises(HalfRefused, match="no rule lets gateway2"):
         guardian.keeper("gateway2").half(KeyName(KEY, 1))
+
+
+BODY = json.dumps({"key": KEY, "epoch": 1, "purpose": "test"}).encode()
+
+
+def test_whoever_must_sign_is_refused_with_the_tls_key_alone(guardian: RunningGuardian) -> None:
+    good = guardian.signed(BODY)
+    attempts: dict[str, tuple[bytes, dict[str, str]]] = {
+        "not signed": (BODY, {}),
+        "another body": (BODY.replace(b"content", b"prompts"), good),
+        "by another key": (BODY, signed_by(guardian, Ed25519PrivateKey.generate())),
+        "to another host": (BODY, {**good, "Host": "127.0.0.2:1"}),
+        "to another port": (BODY, {**good, "Host": f"127.0.0.1:{guardian.port + 1}"}),
+    }
+    for what, (body, fields) in attempts.items():
+        status, answer, _ = guardian.send(body, "operator", fields)
+        assert (what, status, "half" in answer) == (what, 401, False)
+        assert str(answer["error"]).startswith("operator must sign its requests")
+    # Nor does the signature do without the certificate it belongs to.
+    assert guardian.send(BODY, "stranger", guardian.signed(BODY))[0] == 403
+    assert events(guardian.server) == []
+    metrics = guardian.ask("GET", "/metrics")[1].decode()
+    assert 'guardian_requests_total{result="unsigned"} 5.0' in metrics
+
+
+def signed_by(guardian: RunningGuardian, key: Ed25519PrivateKey) -> dict[str, str]:
+    signer = Signer("operator", key, lambda: "0" * 32, lambda: datetime.now(UTC))
+    return signer.headers("POST", f"https://127.0.0.1:{guardian.port}/release", BODY)
+
+
+def test_a_signed_request_counts_once_over_a_restart_too(guardian: RunningGuardian) -> None:
+    fields = guardian.signed(BODY)
+    # At once, many times: one half.
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: guardian.send(BODY, "operator", fields)[0], range(6)))
+    assert sorted(found) == [200] + [401] * 5
+    told = "SELECT count(*) FROM ledger.inbox WHERE kind = 'custody.replayed'"
+    # A flood of replays is no flood of events: one a minute and process.
+    assert guardian.server.psql(told, "federation").strip() == "1"
+    guardian.stop(signal.SIGKILL)
+    guardian.start()
+    status, answer, _ = guardian.send(BODY, "operator", fields)
+    assert (status, "half" in answer) == (401, False)
+    # (On a machine so slow that a minute went by, it is refused for its age instead.)
+    assert "sent before" in str(answer["error"]) or "too old" in str(answer["error"])
+    [event] = events(guardian.server)
+    data = event["data"]
+    assert isinstance(data, dict) and data["nonce"] in fields["Signature-Input"]
 
 
 @pytest.mark.parametrize(

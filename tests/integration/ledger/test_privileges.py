@@ -173,7 +173,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
     "forget a nonce": ("DELETE FROM ledger.proof_nonces", {"owner"}),
     "use a nonce": (
         "SELECT ledger.first_use('0123456789a', 'sixteen-letters-', now())",
-        {"gateway", "owner"},
+        {"gateway", "guardian", "owner"},
     ),
     "read what a notice says": (
         "SELECT body FROM ledger.key_notices",

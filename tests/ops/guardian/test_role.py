@@ -9,7 +9,7 @@ import pytest
 from daemons.guardian.decide import Ask, judge
 from daemons.guardian.settings import GuardianSettings
 from daemons.guardian.shell import load_share
-from deploys.own_secrets import guardian_share, keep_guardian_share
+from deploys.own_secrets import guardian_share, keep_guardian_share, operator_signing
 from deploys.roles.data import configuration
 from deploys.roles.guardian import CONFIG_FILE, SEALED_SHARE, UNIT, guardian
 from inventory.flows import allowed
@@ -18,6 +18,7 @@ from inventory.services import services
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 from tests.ops.played import with_users
+from trust.callers import public_hex
 from trust.datakeys import KeyName
 from trust.shares import Holder, new_share
 
@@ -64,6 +65,11 @@ def test_the_daemon_accepts_its_settings_and_lets_in_whom_it_should(
     assert (read.node, read.port) == (where.node.name, federation.ports.guardian)
     assert read.hosts == tuple(federation.fqdn(each) for each in data)
     assert read.ledger_addresses == tuple(str(each.address) for each in data)
+
+    # It knows with what the operator signs, and the private half is in no file it gets.
+    key = operator_signing(where.home)
+    assert read.callers == {"operator": public_hex(key)}
+    assert key.private_bytes_raw().hex() not in node.text(CONFIG_FILE)
 
     def given(caller: str, key: str) -> bool:
         ask = Ask(caller, KeyName(key, 1), "test")

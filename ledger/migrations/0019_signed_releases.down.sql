@@ -1,0 +1,1 @@
+REVOKE EXECUTE ON FUNCTION ledger.first_use(text, text, timestamptz) FROM fed_guardian;
