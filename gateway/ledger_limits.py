@@ -6,12 +6,14 @@ limiter's sign of life is always tried.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway.bounded import bounded
 from gateway.ledger_client import WatchedLedger
 from ledger import key_strength, keys, possession, quotas
 from ledger.connect import Connection, Pool, borrow
@@ -20,6 +22,8 @@ from ledger.key_strength import KeyHistory, Use
 from ledger.keys import Verifier
 from ledger.quotas import Ask, Deal, Holder
 from trust.apikeys import ApiKey, Pepper
+
+T = TypeVar("T")
 
 
 class LedgerLimits:
@@ -40,6 +44,9 @@ class LedgerLimits:
 
     async def find_many(self, key_ids: Sequence[str]) -> tuple[int, Sequence[Verifier]]:
         """See keyring.KeySource."""
+        return await self._bounded(self._find_many(key_ids))
+
+    async def _find_many(self, key_ids: Sequence[str]) -> tuple[int, Sequence[Verifier]]:
         async with self._connection() as connection:
             return await keys.find_many(connection, key_ids)
 
@@ -50,6 +57,9 @@ class LedgerLimits:
 
     async def deal(self, asks: Sequence[Ask]) -> Sequence[Deal]:
         """See Shares."""
+        return await self._bounded(self._deal(asks))
+
+    async def _deal(self, asks: Sequence[Ask]) -> Sequence[Deal]:
         async with self._connection() as connection:
             return await quotas.deal(connection, self._holder.id, asks)
 
@@ -92,6 +102,14 @@ class LedgerLimits:
         """See step_up.Proofs."""
         async with self._connection() as connection:
             return await possession.first_use(connection, family, nonce, until)
+
+    async def _bounded(self, step: Coroutine[Any, Any, T]) -> T:
+        """A step that requests wait for: no longer than that, even when the ledger hangs."""
+        try:
+            return await bounded(self._step_seconds, step)
+        except TimeoutError as error:
+            self._note_failure()
+            raise OutcomeUnknown("the ledger took too long") from error
 
     @asynccontextmanager
     async def _connection(self, *, always: bool = False) -> AsyncIterator[Connection]:

@@ -1,14 +1,29 @@
 """The ledger away, for a moment and for longer: the record is local, and shipped afterwards."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
+import pytest
 
+from gateway.ledger_client import PooledLedger, WatchedLedger
+from gateway.ledger_limits import LedgerLimits
+from gateway.metrics import GatewayMetrics
+from ledger.connect import pool
+from ledger.errors import OutcomeUnknown
+from ledger.quotas import Holder
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Rows
 from tests.support.gateway import Gateway, until
+from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
+from trust.apikeys import Pepper, new_pepper_text
 
 
 def say(text: str, **more: Any) -> dict[str, Any]:
@@ -143,3 +158,37 @@ async def test_every_answered_request_is_recorded_while_the_ledger_crashes_under
     await gateway.until_shipped()
     assert gateway.database.psql(still_open, "federation") == "0"
     assert int(gateway.database.psql(answered, "federation")) - before == whole
+
+
+@contextmanager
+def hung(server: Server) -> Iterator[None]:
+    """The server's processes stand still: connections stay open, and nothing is answered."""
+    assert server.process is not None
+    parent = str(server.process.pid)
+    children = subprocess.run(
+        ["pgrep", "-P", parent], capture_output=True, text=True, check=False
+    ).stdout.split()
+    pids = [int(pid) for pid in (parent, *children)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_ledger_that_hangs_is_waited_for_no_longer_than_was_said(ledger: Server) -> None:
+    """A statement that is cancelled in it is not given up by its library for ten seconds more."""
+    async with pool(ledger.settings("gateway"), maximum=1) as connections:
+        watched = WatchedLedger(PooledLedger(connections, 1.0), GatewayMetrics([]))
+        holder = Holder("gateway/test", "gateway", 60, 60)
+        limits = LedgerLimits(connections, holder, watched, 1.0, Pepper.parse(new_pepper_text()))
+        assert (await limits.find_many(["nobody"]))[1] == ()
+        with hung(ledger):
+            begun = time.monotonic()
+            with pytest.raises(OutcomeUnknown):
+                await limits.find_many(["nobody"])
+            waited = time.monotonic() - begun
+        assert waited < 5
