@@ -95,11 +95,17 @@ class LedgerLimits:
 
     async def proof_key(self, family: str) -> Ed25519PublicKey | None:
         """See step_up.Proofs."""
+        return await self._bounded(self._proof_key(family))
+
+    async def _proof_key(self, family: str) -> Ed25519PublicKey | None:
         async with self._connection() as connection:
             return await possession.public_key(connection, family)
 
     async def first_use(self, family: str, nonce: str, until: datetime) -> bool:
         """See step_up.Proofs."""
+        return await self._bounded(self._first_use(family, nonce, until))
+
+    async def _first_use(self, family: str, nonce: str, until: datetime) -> bool:
         async with self._connection() as connection:
             return await possession.first_use(connection, family, nonce, until)
 

@@ -182,8 +182,10 @@ async def test_nobody_without_the_secret_changes_a_key_or_its_holders_luck(
     await asyncio.sleep(1.3)
     after = await history(gateway, key)
     assert replace(after.state, credits=before.state.credits) == before.state
-    assert after.state.credits[0].mask.bit_count() <= 2  # its own work, and nothing else
-    assert replace(after, state=before.state) == before
+    # Its own work, and nothing else.
+    assert after.state.credits[0].mask.bit_count() <= 2
+    assert sum(after.volume.counts) == 60
+    assert replace(after, state=before.state, volume=before.volume) == before
 
 
 async def _repeat(step: Any, times: int) -> None:
