@@ -26,6 +26,7 @@ COMMANDS = {
     "usage": "usage:usage",
     "upstream": "upstream:upstream",
     "custody": "custody:custody",
+    "prompts": "prompts:prompts",
     "ledger": "ledger:ledger",
     "backup": "backup:backup",
     "certs": "certs:certs",

@@ -21,8 +21,13 @@ from inventory.home import Home
 from ledger.connect import Settings
 from ledger.custody import By
 from ledger.custody_rotation import NO_BACKUP
+from trust.authority import Authority
 from trust.callers import Signer
+from trust.datakeys import DataKey
+from trust.errors import SealingKeyRefused
+from trust.sealing import sealing_key, vouched
 from trust.shares import Share
+from trust.signing import pem
 from trust.tls import client_context
 
 if TYPE_CHECKING:
@@ -33,7 +38,8 @@ if TYPE_CHECKING:
 class CustodyAccess:
     """The ledger, our certificate, and how to learn when the oldest backup began.
 
-    `oldest_backup` gives None when not every repository answers, NO_BACKUP when there is none.
+    `oldest_backup` gives None when not every repository answers, NO_BACKUP when there is none;
+    `issuer` is the federation's authority.
     """
 
     settings: Settings
@@ -44,6 +50,7 @@ class CustodyAccess:
     home: Home
     guardian_port: int
     oldest_backup: Callable[[], datetime | None]
+    issuer: Callable[[], Authority]
 
     def own_guardian(self) -> Share:
         """The guardian's share as the operator keeps it for the guardian's node; made if need be.
@@ -55,6 +62,18 @@ class CustodyAccess:
     def keep_guardian(self, share: Share) -> None:
         """Keep the guardian's new share: the next apply gives it to its node."""
         keep_guardian_share(self.home, share)
+
+    def vouch(self, key: DataKey) -> bytes:
+        """The public half of a data key, signed: for gateways to seal to."""
+        return vouched(key, self.issuer())
+
+    def vouches(self, blob: bytes | None, key_id: str) -> bool:
+        """Whether this is such a public half, signed by the authority that signs now."""
+        try:
+            sealing_key(blob or b"", key_id, pem(self.issuer().certificate))
+        except SealingKeyRefused:
+            return False
+        return True
 
     def guardian(self, place: str, purpose: str) -> RemoteGuardian:
         """The guardian at `place` (ADDRESS or ADDRESS:PORT); raises FedctlError."""
@@ -80,6 +99,7 @@ def reach(app: "App") -> CustodyAccess:
         home=app.home,
         guardian_port=app.federation.ports.guardian,
         oldest_backup=lambda: oldest_backup(app),
+        issuer=lambda: open_authority(app.home),
     )
 
 

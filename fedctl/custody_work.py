@@ -12,7 +12,7 @@ from typing import Protocol
 from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import checked, missing, record_of
 from fedctl.errors import FedctlError, WrongCard
-from ledger import custody
+from ledger import custody, prompts
 from ledger.connect import Connection, connect
 from ledger.custody import DRILL, CustodyKey, ShareRecord
 from ledger.custody_rotation import Rotation, Standing, plan_for, standing
@@ -112,6 +112,10 @@ async def init(
             stored = (await custody.wrapped_keys(connection, key.name.id))[key.name.epoch]
             if verify(Wrapped.from_bytes(stored), tuple(three.values())) != key:
                 raise FedctlError(f"{key.name} does not open as it was made")
+            if each == prompts.CLASS:
+                await prompts.publish(
+                    connection, key.name.id, key.name.epoch, access.vouch(key), access.by
+                )
             made.append(key.name.id)
         return written, made
 
@@ -164,6 +168,7 @@ async def rotation(
             access.by,
             access.oldest_backup(),
             stepped or (lambda _: None),
+            access.vouch if key.endswith(f"/{prompts.CLASS}") else None,
         )
         if stepped is None:
             return run, await run.decide()

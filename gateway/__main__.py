@@ -23,6 +23,7 @@ from inventory.config import ConfigError, resolve
 from inventory.logs import configure
 from inventory.notify import Notifier
 from trust.errors import TrustError
+from trust.memory import no_core_dumps
 from trust.peppers import Peppers
 
 DEFAULT_CONFIG = Path("/etc/federation/gateway.toml")
@@ -41,6 +42,7 @@ def main() -> int:
     )
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     config: Path = parser.parse_args().config
+    no_core_dumps()
     try:
         settings = GatewaySettings.read(config)
         material = _material(settings)

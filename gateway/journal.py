@@ -1,5 +1,6 @@
 """What the audit is told of one request: an intent, and one ending, whatever happens."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +16,7 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange
 from gateway.metrics import GatewayMetrics
+from gateway.prompts import Keeping
 from gateway.request import Call
 from gateway.request_log import ids_of
 from gateway.routes import Route
@@ -28,13 +30,14 @@ logger = logging.getLogger("gateway.relay")
 class Progress:
     """What is known of a request so far. Durations are in seconds."""
 
-    __slots__ = ("asked", "engine", "first_byte", "recorded", "usage", "waited")
+    __slots__ = ("asked", "engine", "first_byte", "keeping", "recorded", "usage", "waited")
 
     def __init__(self) -> None:
         self.usage = Usage()
         self.engine: Engine | None = None
         self.first_byte: float | None = None
         self.asked = self.recorded = False
+        self.keeping: Keeping | None = None  # when its tenant has prompts stored
         self.waited = 0.0  # for engines and for clients that read slowly
 
 
@@ -86,6 +89,8 @@ class Journal:
             None if first is None else round(first * 1000),
             None if engine is None else engine.name,
         )
+        if progress.keeping is not None:
+            ending = await self._with_prompt(intent, progress, ending)
         progress.recorded = True
         try:
             await self._audit.complete(intent, ending)
@@ -98,6 +103,18 @@ class Journal:
             self._audit.defer(intent, ending)
             raise
         self._metrics.overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
+
+    async def _with_prompt(self, intent: Intent, progress: Progress, ending: Ending) -> Ending:
+        """The same ending, with what was kept of the request's prompt and answer."""
+        assert progress.keeping is not None  # noqa: S101 - the caller has looked
+        try:
+            return ending._replace(prompt=await progress.keeping.store())
+        except asyncio.CancelledError:
+            if ending.outcome is not Outcome.ANSWERED:
+                # Stopped while it was being recorded: nobody comes back to this ending.
+                progress.recorded = True
+                self._audit.defer(intent, ending)
+            raise
 
     async def end_badly(
         self, exchange: Exchange, intent: Intent, progress: Progress, error: BaseException

@@ -138,6 +138,7 @@ def member_of(verifier: Verifier) -> Member:
         verifier.tenant,
         left_by(verifier.tier, scopes),
         verifier.models,
+        None if verifier.prompts is None else _one(verifier.prompts),
         _same(verifier.limits),
         _same(verifier.tenant_limits),
         scopes,
@@ -150,3 +151,9 @@ def member_of(verifier: Verifier) -> Member:
 def _same(limits: Limits) -> Limits:
     """One object for equal limits: 100,000 keys with the same limits hold them once."""
     return UNLIMITED if limits == UNLIMITED else limits
+
+
+@lru_cache(maxsize=4096)
+def _one(sealed_to: bytes) -> bytes:
+    """One object for all keys of a tenant."""
+    return sealed_to

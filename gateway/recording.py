@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from gateway.metrics import GatewayMetrics
+from gateway.prompts import KIBIBYTE, MEBIBYTE, PromptStore
 from gateway.settings import GatewaySettings
 from gateway.shipper.child import ShipperChild
 from gateway.spool import frame, segment, shipped
@@ -20,7 +21,6 @@ from gateway.spool.reader import Progress
 from gateway.spool.writer import Spool
 from inventory.ending import ended
 
-MEBIBYTE = 1 << 20
 MEASURE_SECONDS = 1.0
 # How long the end of the process may wait for the ledger to have everything.
 FLUSH_SECONDS = 1.0
@@ -37,6 +37,7 @@ class Recording:
     shipper: ShipperChild
     metrics: GatewayMetrics
     max_bytes: int
+    prompts: PromptStore
     _tasks: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
 
     @classmethod
@@ -45,6 +46,7 @@ class Recording:
         settings: GatewaySettings,
         metrics: GatewayMetrics,
         clock: Callable[[], datetime],
+        authority_pem: bytes,
     ) -> "Recording":
         """Take the folder; raises SpoolTaken or OSError."""
         terms = settings.spool
@@ -59,7 +61,15 @@ class Recording:
             observe=metrics.spool_committed,
         )
         audit = SpoolAudit(spool, metrics, settings.node, clock)
-        return cls(folder, spool, audit, ShipperChild(settings), metrics, terms.max_mib * MEBIBYTE)
+        prompts = PromptStore(
+            folder,
+            authority_pem,
+            metrics,
+            max_object_bytes=settings.prompts.max_kib * KIBIBYTE,
+            max_bytes=settings.prompts.max_mib * MEBIBYTE,
+        )
+        shipper, most = ShipperChild(settings), terms.max_mib * MEBIBYTE
+        return cls(folder, spool, audit, shipper, metrics, most, prompts)
 
     async def start(self) -> None:
         """Say that a run begins; begin to ship."""
@@ -68,6 +78,7 @@ class Recording:
         self._tasks += [
             asyncio.create_task(self.audit.keep_tending()),
             asyncio.create_task(self._measure()),
+            asyncio.create_task(self.prompts.keep_counting()),
         ]
 
     async def stop(self) -> None:

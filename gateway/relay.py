@@ -29,6 +29,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
+from gateway.prompts import PromptStore
 from gateway.request import Call, prefix_of, with_model
 from gateway.request_log import ids_of
 from gateway.response import Response
@@ -60,7 +61,9 @@ class Relay:
         timeouts: Timeouts,
         limits: Limits,
         clock: Callable[[], datetime],
+        prompts: PromptStore,
     ) -> None:
+        self._prompts = prompts
         self._transport, self._upstreams = transport, upstreams
         self._admission, self._metrics = admission, metrics
         self._timeouts, self._limits = timeouts, limits
@@ -84,6 +87,8 @@ class Relay:
             trace.stream, trace.max_tokens = call.stream, call.max_tokens
         try:
             intent = await self._journal.begin(exchange, principal, call, route)
+            if principal.prompts is not None:
+                progress.keeping = self._prompts.begin(principal, intent.id, call.body)
             await self._served(exchange, intent, relayed, model, route, progress)
         finally:
             usage = progress.usage if route.usage else COUNTS_NOTHING
@@ -195,6 +200,8 @@ class Relay:
         progress.first_byte = exchange.elapsed_seconds
         progress.usage = read_answer(body)
         del route
+        if progress.keeping is not None:
+            progress.keeping.answer(body)
         await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
         await exchange.send_whole(200, body, (JSON,))
         return False
@@ -234,6 +241,8 @@ class Relay:
                 exchange.begin_stream()
                 passed = pending
             if passed:
+                if progress.keeping is not None:
+                    progress.keeping.answer(passed)
                 await exchange.send_part(passed)
         reader.end()
         progress.usage = reader.usage
@@ -242,6 +251,8 @@ class Relay:
             raise UpstreamFailed("The engine failed in the middle of its answer.", "stream_error")
         if not reader.tail:
             raise UpstreamFailed("The engine's answer broke off.", "no_done")
+        if progress.keeping is not None:
+            progress.keeping.answer(reader.tail)
         await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
         if exchange.status is None:
             exchange.begin_stream()

@@ -8,6 +8,7 @@ The order of one request: `Gate.authenticate` -> `Admission.admit` -> `Audit.ope
 `Audit.complete` -> the answer's last byte -> `Reservation.settle`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -21,12 +22,16 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a key speaks for, and what it may do. `models` None means every model."""
+    """Whom a key speaks for, and what it may do. `models` None means every model.
+
+    `prompts`: what its tenant's prompts are sealed to (see gateway/prompts.py); None: not stored.
+    """
 
     key_id: str
     tenant: str
     scopes: frozenset[str]
     models: frozenset[str] | None
+    prompts: bytes | None = None
 
     def may_use(self, model: str) -> bool:
         """Whether the key's list of models has this one."""
@@ -63,6 +68,7 @@ class Ending(NamedTuple):
     completion_tokens: int | None = None
     first_byte_ms: int | None = None
     upstream: str | None = None  # the engine that answered, by its configured name
+    prompt: Mapping[str, str] | None = None  # what was kept of it, when it was to be
 
 
 class Gate(Protocol):

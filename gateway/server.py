@@ -111,7 +111,8 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
     )
     step = settings.ledger.acquire_timeout_seconds + settings.ledger.statement_timeout_seconds
     ledger = WatchedLedger(PooledLedger(connections, step), metrics)
-    recording = Recording.open(settings, metrics, utc_now)
+    authority_pem = material.authority.read_bytes()
+    recording = Recording.open(settings, metrics, utc_now, authority_pem)
     context = client_context(material.authority, material.certificate, material.key)
     transport = Transport(context, settings.timeouts, settings.limits)
     upstreams = Upstreams(
@@ -144,6 +145,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         settings.timeouts,
         settings.limits,
         utc_now,
+        recording.prompts,
     )
     log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
     sources = Sources(settings.keys.source_burst, settings.keys.source_per_minute)

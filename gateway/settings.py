@@ -113,6 +113,15 @@ class Spool(Section):
         return self
 
 
+class Prompts(Section):
+    """Prompts and answers of tenants that have them stored (see gateway/prompts.py): the most that
+    one request's may be, and all together while they wait for the ledger.
+    """
+
+    max_kib: Annotated[int, Field(ge=1, le=7 * 1024)] = 1024
+    max_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 512
+
+
 class Ledger(Section):
     """The Postgres servers, of which one takes writes. Certificates are those of `[tls]`.
 
@@ -242,6 +251,7 @@ class GatewaySettings(Settings):
     quotas: Quotas = Quotas()
     ledger: Ledger
     spool: Spool = Spool()
+    prompts: Prompts = Prompts()
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     aliases: dict[ModelName, ModelName] = Field(default_factory=dict)
     routing: Routing = Routing()

@@ -14,7 +14,7 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from ledger.connect import Connection, Row
@@ -22,11 +22,13 @@ from ledger.errors import ContentAltered, ContentErased, UnknownContent
 from ledger.event import Event
 from ledger.queries import QUERIES
 from ledger.translate import translated
+from trust import sealing
 from trust.datakeys import DataKey, KeyName
-from trust.envelope import Place, seal, unseal
+from trust.envelope import Place, seal
 from trust.errors import CustodyError
 from trust.hidden import Random, draw
 from trust.primitives import pack
+from trust.sealing import SealingKey
 
 TABLE = "ledger.contents"
 LABEL = b"federation content v1"
@@ -89,10 +91,22 @@ def sealed(
     return Item(content_id, commitment(own, content_id, content), key.name, envelope)
 
 
+def sealed_to(
+    content_id: UUID, content: bytes, to: SealingKey, *, random: Random = os.urandom
+) -> Item:
+    """`content` (at most 8 MiB) as an item that its sealer cannot open; ValueError for more."""
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{len(content)} bytes of content, at most {MAX_BYTES}")
+    own = draw(random, KEY_BYTES)
+    place = Place(TABLE, str(content_id))
+    envelope = sealing.seal_to(own + content, to, place, random)
+    return Item(content_id, commitment(own, content_id, content), to.name, envelope)
+
+
 def opened(item: Item, key: DataKey) -> bytes:
     """The content of an item; raises ContentAltered when it is not what was committed to."""
     try:
-        inner = unseal(item.envelope, key, Place(TABLE, str(item.id)))
+        inner = sealing.unseal(item.envelope, key, Place(TABLE, str(item.id)))
     except CustodyError as error:
         raise ContentAltered(f"content {item.id}: {error}") from error
     own, content = inner[:KEY_BYTES], inner[KEY_BYTES:]
@@ -133,6 +147,11 @@ async def keep(connection: Connection, item: Item) -> bool:
     Raises Superseded when its key has a newer epoch (open the keys and seal anew), Conflict,
     OutcomeUnknown.
     """
+    return await put(connection, QUERIES["content_store"], item)
+
+
+async def put(connection: Connection, query: LiteralString, item: Item) -> bool:
+    """Hand an item to one of the ledger's functions that take them; whether it was new."""
     values = {
         "id": item.id,
         "commitment": item.commitment,
@@ -141,7 +160,7 @@ async def keep(connection: Connection, item: Item) -> bool:
         "envelope": item.envelope,
     }
     with translated(writing=True):
-        row = await (await connection.execute(QUERIES["content_store"], values)).fetchone()
+        row = await (await connection.execute(query, values)).fetchone()
     return bool(row and row["new"])
 
 

@@ -3,18 +3,19 @@
 Whoever runs it may die anywhere: the plan and all keys are in the database, and the next run goes
 on from what it finds. What was opened by all pairs is remembered by this run only.
 
-Writers need no asking: the database refuses content under an epoch that is not current, so once an
-epoch is current nobody seals under an older one. A backup may hold old envelopes if it began before
-the last of them was sealed anew.
+Writers of content need no asking: the database refuses it under an epoch that is not current, so
+once an epoch is current nobody seals under an older one. Gateways' prompts it takes as long as the
+key of their epoch is there, which stays for SPOOLED longer. A backup may hold old envelopes if it
+began before the last of them was sealed anew.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
-from ledger import custody
+from ledger import custody, prompts
 from ledger.connect import Connection, Row
 from ledger.content import TABLE, reserve
 from ledger.custody import By
@@ -23,7 +24,7 @@ from ledger.queries import QUERIES
 from ledger.translate import translated
 from trust import rotation
 from trust.datakeys import DataKey, KeyName, new_data_key
-from trust.envelope import Place, reseal
+from trust.envelope import Place
 from trust.errors import CustodyError
 from trust.rotation import (
     Decision,
@@ -38,10 +39,16 @@ from trust.rotation import (
     Stored,
     StoreNewKey,
 )
+from trust.sealing import reseal
 from trust.shares import Keeper, Wrapped, unwrap, verify, wrap
 
 NO_BACKUP = datetime.max.replace(tzinfo=UTC)
 """For `oldest_backup`: nothing can be restored, so no backup holds anything."""
+
+
+SPOOLED = timedelta(days=7)
+"""How long a sealed prompt may lie in a gateway's spool, counted from when no other was left of its
+epoch: far longer than gateways serve without the ledger, and than alarms about spools are borne."""
 
 
 def _nobody(what: str) -> None:
@@ -85,7 +92,8 @@ class Rotation:
     """One run over one key. `keepers` are all three holders; `oldest_backup` is when the oldest
     backup that may still be restored began, None when that is not known.
 
-    `stepped` hears of every change that was made; tests crash there.
+    `stepped` hears of every change that was made; tests crash there. `vouch` gives the public half
+    of a new data key, for keys that gateways seal to.
     """
 
     connection: Connection
@@ -94,6 +102,7 @@ class Rotation:
     by: By
     oldest_backup: datetime | None
     stepped: Callable[[str], None] = _nobody
+    vouch: Callable[[DataKey], bytes] | None = None
     _opened: bytes | None = field(default=None, repr=False)
     _broken: bytes | None = field(default=None, repr=False)
     _keys: dict[int, DataKey] = field(default_factory=dict, repr=False)
@@ -127,10 +136,20 @@ class Rotation:
             current=current,
             new_key=self._state_of(stored.get(plan.new)),
             old_key_present=plan.old in stored,
-            oldest_writer=current,
+            oldest_writer=await self._oldest_writer(current, found),
             oldest_backup=self._backup_epoch(found),
             old_envelopes=counted["envelopes"] if counted else None,
         )
+
+    async def _oldest_writer(self, current: int, found: Standing | None) -> int:
+        """A gateway seals prompts without asking, and what it sealed may lie in its spool while the
+        ledger is away from it: the epoch before counts as in use until long after."""
+        plan = self.plan
+        if await prompts.published(self.connection, plan.key_id, plan.old) is None:
+            return current
+        since = None if found is None else found.rewrapped_at
+        passed = since is not None and self.by.now() - since > SPOOLED
+        return current if passed else min(current, plan.old)
 
     def _state_of(self, blob: bytes | None) -> Stored:
         if blob is None:
@@ -154,6 +173,10 @@ class Rotation:
             case OpenWithAllPairs(epoch):
                 await self._open(epoch)
             case SetCurrent(old, new):
+                if self.vouch is not None and new in self._keys:
+                    # First: gateways shall never find an epoch current that they cannot seal to.
+                    blob = self.vouch(self._keys[new])
+                    await prompts.publish(self.connection, self.plan.key_id, new, blob, self.by)
                 await self._change(
                     QUERIES["custody_set_current"], "custody.current", new, old=old, new=new
                 )

@@ -52,7 +52,8 @@ class KeyRecord:
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """What recognises a key: its digest (out of `repr`), and what it may. `limits` are what its
-    tier leaves of them; keys of a `family` (its first key's id) share them.
+    tier leaves of them; keys of a `family` (its first key's id) share them. `prompts`: its tenant
+    has prompts stored, sealed to this vouched key (empty: there is none); None: it has not.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Verifier:
     tenant_limits: Limits = UNLIMITED
     tier: Tier = Tier.STRONG
     family: str = ""
+    prompts: bytes | None = None
 
     def state(self, now: datetime) -> State:
         """Whether the key works at `now`, and if not, why."""
@@ -169,7 +171,9 @@ def _judged(row: Row) -> Verifier:
     if tenants is not None:
         row["models"] = tenants if own is None else sorted(set(own) & set(tenants))
     limits, tenant_limits = limits_of(row.pop("limits")), limits_of(row.pop("tenant_limits"))
-    return replace(_verifier(row), limits=limits, tenant_limits=tenant_limits)
+    sealed = row.pop("prompts")
+    prompts = None if sealed is None else bytes(sealed)
+    return replace(_verifier(row), limits=limits, tenant_limits=tenant_limits, prompts=prompts)
 
 
 def _verifier(row: Row) -> Verifier:

@@ -30,8 +30,17 @@ def parse(text: str) -> Mapping[str, LiteralString]:
 
 def load(folder: Path = Path(__file__).parent) -> Mapping[str, LiteralString]:
     """All statements of the package's `.sql` files; ValueError for a name in two of them."""
-    files = ("queries", "quotas", "strength", "custody", "possession", "notices", "roles")
-    return parse("\n".join((folder / f"{name}.sql").read_text(encoding="utf-8") for name in files))
+    names = (
+        "queries",
+        "quotas",
+        "strength",
+        "custody",
+        "possession",
+        "notices",
+        "roles",
+        "prompts",
+    )
+    return parse("\n".join((folder / f"{name}.sql").read_text(encoding="utf-8") for name in names))
 
 
 QUERIES = load()

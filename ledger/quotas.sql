@@ -38,7 +38,11 @@ FROM ledger.limits WHERE subject = ledger.limit_subject(%(subject)s)
 -- What a gateway needs to judge some keys (or one row of nulls), and the version of this answer.
 SELECT g.version, k.id, k.name, k.digest, k.pepper_version, k.scopes, k.roles, k.tenant, k.models,
        least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at, k.revoked_at, s.tier,
-       s.family, t.models AS tenant_models, to_jsonb(l) AS limits, to_jsonb(tl) AS tenant_limits
+       s.family, t.models AS tenant_models, to_jsonb(l) AS limits, to_jsonb(tl) AS tenant_limits,
+       CASE WHEN t.prompts THEN coalesce(
+           (SELECT v.vouched FROM ledger.custody_keys AS c JOIN ledger.custody_sealing AS v
+                ON v.key_id = c.key_id AND v.epoch = c.current_epoch
+            WHERE c.key_id = t.name || '/prompts'), '') END AS prompts
 FROM ledger.keyring AS g
 LEFT JOIN (ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id)
     ON k.id = ANY (%(ids)s)

@@ -27,6 +27,7 @@ TrustError
     ├── BlobUnreadable      bytes that are no wrapped key or no envelope
     ├── WrappedKeyAltered   a wrapped key opens, but parts of it are not its own
     ├── EnvelopeRefused     an envelope of another key or place, or a changed one
+    ├── SealingKeyRefused   a public key that the authority does not vouch for
     └── KeyExhausted        a key has sealed as many envelopes as it may
 """
 
@@ -148,6 +149,10 @@ class WrappedKeyAltered(CustodyError):
 
 class EnvelopeRefused(CustodyError):
     """An envelope that this key does not open in this place, or that was changed."""
+
+
+class SealingKeyRefused(CustodyError):
+    """A sealing key of another data key, or one that the federation's authority did not sign."""
 
 
 class KeyExhausted(CustodyError):

@@ -20,6 +20,7 @@ __all__ = [
     "encrypt",
     "hkdf",
     "pack",
+    "unpack",
 ]
 
 
@@ -30,6 +31,18 @@ def pack(*fields: bytes) -> bytes:
     ("a", "bc") in associated data.
     """
     return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def unpack(packed: bytes) -> tuple[bytes, ...]:
+    """The fields that `pack` joined; ValueError for what it cannot have given."""
+    fields = []
+    while packed:
+        end = 4 + int.from_bytes(packed[:4], "big")
+        if len(packed) < max(4, end):
+            raise ValueError("cut within a field")
+        fields.append(packed[4:end])
+        packed = packed[end:]
+    return tuple(fields)
 
 
 def hkdf(secret: bytes, info: bytes, length: int = KEY_BYTES, salt: bytes | None = None) -> bytes:

@@ -3,27 +3,19 @@
 import argparse
 import asyncio
 import logging
-import resource
 import ssl
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from daemons.guardian.main import run
 from daemons.guardian.settings import GuardianSettings
 from inventory.config import ConfigError
 from trust.errors import CustodyError
+from trust.memory import no_core_dumps
 
 DEFAULT_CONFIG = Path("/etc/federation/guardian.toml")
 # The unit does not restart after this: a share that is unreadable now is unreadable in two seconds.
 BAD_CONFIGURATION = 78
-
-
-def _no_core_dumps() -> None:
-    """A core dump would hold the share. Under systemd the unit forbids them (LimitCORE=0), and its
-    sandbox may refuse that the process itself does."""
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="daemons.guardian", description=__doc__)
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     options = parser.parse_args(arguments)
-    _no_core_dumps()
+    no_core_dumps()
     try:
         settings = GuardianSettings.read(options.config)
         logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(message)s")

@@ -9,7 +9,6 @@ GET  /metrics   Prometheus
 import asyncio
 import json
 import os
-from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -17,8 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from daemons.guardian.decide import Ask, Kind
 from daemons.guardian.settings import GuardianSettings
 from daemons.guardian.shell import Guardian, load_share, utc_now
+from daemons.guardian.upkeep import Upkeep
 from daemons.serving import serve_until, until_asked
 from inventory.config import resolve
+from inventory.ending import ended
 from inventory.notify import Notifier
 from ledger.connect import Settings
 from trust.callers import Callers
@@ -125,13 +126,15 @@ def ledger_settings(settings: GuardianSettings, environment: dict[str, str]) -> 
 async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises CustodyError, ValueError or OSError when it cannot."""
     environment = dict(os.environ)
+    ledger = ledger_settings(settings, environment)
     guardian = Guardian(
         settings.node,
         load_share(resolve(settings.share_path, environment)),
         settings.policy,
-        ledger_settings(settings, environment),
+        ledger,
         ledger_seconds=settings.ledger_seconds,
     )
+    upkeep = Upkeep(settings.node, ledger, guardian.metrics, settings.upkeep_seconds)
     context = server_context(
         resolve(settings.certificate_path, environment),
         resolve(settings.key_path, environment),
@@ -139,7 +142,7 @@ async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
     )
     hosts = [*map(str, settings.addresses), settings.node]
     callers = Callers.of(settings.callers, hosts)
-    recalling = asyncio.create_task(guardian.recall())
+    background = (asyncio.create_task(guardian.recall()), asyncio.create_task(upkeep.run()))
     try:
         await serve_until(
             stop,
@@ -151,9 +154,7 @@ async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
             f"guarding, {len(settings.rules)} rules",
         )
     finally:
-        recalling.cancel()
-        with suppress(asyncio.CancelledError):
-            await recalling
+        await ended(*background)
 
 
 async def run(settings: GuardianSettings) -> None:

@@ -26,6 +26,22 @@ class GuardianMetrics:
             registry=self.registry,
         )
 
+        self._erased = Counter(
+            "guardian_prompts_erased",
+            "Stored prompts erased because their days were over.",
+            registry=self.registry,
+        )
+        self._upkeep = Gauge(
+            "guardian_upkeep_last_success_seconds",
+            "When it last went through what is due, in Unix time.",
+            registry=self.registry,
+        )
+
+    def kept_up(self, erased: int, seconds: float) -> None:
+        """Count what one round of upkeep erased, and when it ended."""
+        self._erased.inc(erased)
+        self._upkeep.set(seconds)
+
     def judged(self, kind: Kind) -> None:
         """Count one request."""
         self._requests.labels(kind.value).inc()

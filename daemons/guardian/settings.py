@@ -43,6 +43,7 @@ class GuardianSettings(Settings):
     ledger_addresses: Annotated[tuple[str, ...], Field(min_length=1)]
     ledger_port: Annotated[int, Field(ge=1, le=65535)] = 5432
     ledger_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    upkeep_seconds: Annotated[float, Field(ge=0.1, le=86400)] = 600.0
     share_path: ConfigPath = CREDENTIALS / "custody-share"
     certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
     key_path: ConfigPath = CREDENTIALS / "tls.key"

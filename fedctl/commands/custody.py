@@ -9,29 +9,17 @@ import click
 
 from fedctl import custody_cards, custody_work
 from fedctl.app import App, FedGroup, pass_app
-from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import Cards
+from fedctl.custody_options import given_by, remote, typed, with_shares
 from fedctl.custody_work import Overview
-from fedctl.errors import ChecksFailed, WrongCard
+from fedctl.errors import ChecksFailed
 from fedctl.render import age
 from fedctl.work import working
 from ledger.custody import CONTENT, DRILL
 from ledger.keys import DEFAULT_TENANT
 from trust.rotation import Decision, Kind
-from trust.shares import Holder, Keeper, Share
+from trust.shares import Holder, Keeper
 
-CARD = click.Path(exists=True, dir_okay=False, path_type=Path)
-share_option = click.option(
-    "--share", "cards_given", multiple=True, type=CARD, metavar="FILE",
-    help="A card with a share. Once for each.",
-)  # fmt: skip
-ask_option = click.option(
-    "--ask", "asked", multiple=True, type=click.Choice([holder.value for holder in Holder]),
-    help="Type this holder's share in, line by line.",
-)  # fmt: skip
-guardian_option = click.option(
-    "--guardian", metavar="ADDRESS[:PORT]", help="Ask the guardian there, instead of its card."
-)
 cards_option = click.option(
     "--cards", "folder", required=True, type=click.Path(file_okay=False, path_type=Path),
     help="Folder for new cards: memory or a stick that you take away, not this disk.",
@@ -40,12 +28,6 @@ tenant_option = click.option(
     "--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose data keys."
 )
 dry_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-
-
-def _with_shares(command: Any) -> Any:
-    for option in (guardian_option, ask_option, share_option):
-        command = option(command)
-    return command
 
 
 @click.group(cls=FedGroup)
@@ -60,7 +42,7 @@ def custody() -> None:
     help="What the keys are for; content is the ledger's personal content.",
 )  # fmt: skip
 @cards_option
-@_with_shares
+@with_shares
 @dry_option
 @pass_app
 def init(
@@ -83,7 +65,7 @@ def init(
     if dry_run:
         _show_init(app, asyncio.run(custody_work.overview(access, None)), tenant, classes)
         return
-    given = _given(access, cards_given, asked, guardian, "init")
+    given = given_by(access, cards_given, asked, guardian, "init")
     cards = Cards(folder, app.federation.name)
     with working(app, "custody init", tenant) as work:
         written, made = asyncio.run(custody_work.init(access, tenant, classes, given, cards))
@@ -142,7 +124,7 @@ def status(app: App, tenant: str | None) -> None:
 
 @custody.command()
 @click.argument("key", metavar="TENANT/CLASS")
-@_with_shares
+@with_shares
 @dry_option
 @pass_app
 def rotate(
@@ -159,7 +141,7 @@ def rotate(
     the same command goes on. The old key stays as long as a backup may hold content under it.
     """
     access = app.parts.reach_custody(app)
-    given = _given(access, cards_given, asked, guardian, f"rotate {key}"[:100])
+    given = given_by(access, cards_given, asked, guardian, f"rotate {key}"[:100])
     if dry_run:
         run, decision = asyncio.run(custody_work.rotation(access, key, given, None))
         value = {"from": run.plan.old, "to": run.plan.new, **_decision(decision)}
@@ -188,7 +170,7 @@ def rotate(
 )  # fmt: skip
 @click.option("--tenant", help="Whose client lost it (only with --lost client).")
 @cards_option
-@_with_shares
+@with_shares
 @pass_app
 def recover(
     app: App,
@@ -208,8 +190,8 @@ def recover(
     if (holder is Holder.CLIENT) != (tenant is not None):
         raise click.UsageError("--tenant goes with --lost client, and only with it")
     access = app.parts.reach_custody(app)
-    several = [*map(custody_cards.read, cards_given), *map(_typed, asked)]
-    keepers: list[Keeper] = [*several, *_remote(access, guardian, f"recover {lost}")]
+    several = [*map(custody_cards.read, cards_given), *map(typed, asked)]
+    keepers: list[Keeper] = [*several, *remote(access, guardian, f"recover {lost}")]
     app.confirm(f"Replace the share of the {lost} for good?")
     with working(app, "custody recover", lost) as work:
         path, done = asyncio.run(
@@ -230,7 +212,7 @@ def recover(
 
 @custody.command()
 @tenant_option
-@_with_shares
+@with_shares
 @pass_app
 def drill(
     app: App,
@@ -245,7 +227,7 @@ def drill(
     also shows that they can be read and are the ones on record; no other key is touched.
     """
     access = app.parts.reach_custody(app)
-    given = _given(access, cards_given, asked, guardian, f"{DRILL}rehearsal")
+    given = given_by(access, cards_given, asked, guardian, f"{DRILL}rehearsal")
     with working(app, "custody drill", tenant) as work:
         found = asyncio.run(custody_work.drill(access, tenant, given, work.note))
         rehearsed = [
@@ -263,34 +245,6 @@ def drill(
         )
         made_up = ", ".join(custody_cards.missing(given)) or "none"
         app.output.say(f"shares made up for the drill: {made_up}")
-
-
-def _given(
-    access: CustodyAccess,
-    files: tuple[Path, ...],
-    asked: tuple[str, ...],
-    guardian: str | None,
-    purpose: str,
-) -> dict[Holder, Keeper]:
-    """One keeper a holder; raises WrongCard."""
-    shares = [*map(custody_cards.read, files), *map(_typed, asked)]
-    found: dict[Holder, Keeper] = dict(custody_cards.by_holder(shares))
-    for keeper in _remote(access, guardian, purpose):
-        if keeper.holder in found:
-            raise WrongCard("the guardian's card was given, and --guardian as well")
-        found[keeper.holder] = keeper
-    return found
-
-
-def _remote(access: CustodyAccess, place: str | None, purpose: str) -> list[Keeper]:
-    return [] if place is None else [access.guardian(place, f"custody {purpose}")]
-
-
-def _typed(holder: str) -> Share:
-    share = custody_cards.typed(Holder(holder))
-    if share.holder is not Holder(holder):
-        raise WrongCard(f"that is the share of the {share.holder}, not of the {holder}")
-    return share
 
 
 def _show_init(app: App, found: Overview, tenant: str, classes: tuple[str, ...]) -> None:

@@ -47,3 +47,5 @@ OUTCOMES: tuple[Outcome, ...] = tuple(o for o in Outcome if o is not Outcome.LOS
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 FAST_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5)
+# What becomes of a prompt that is to be stored: see gateway/prompts.py.
+PROMPT_RESULTS = ("kept", "no_key", "too_large", "no_room", "disk")

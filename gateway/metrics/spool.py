@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from gateway.metrics.labels import COMMIT_SECONDS, OUTCOMES
+from gateway.metrics.labels import COMMIT_SECONDS, OUTCOMES, PROMPT_RESULTS
 from gateway.metrics.tallies import Spreads, Tallies
 
 
@@ -69,6 +69,18 @@ class SpoolMetrics:
             registry,
         )
         self.ended = {outcome: outcomes.labels(outcome.value) for outcome in OUTCOMES}
+        prompts = Tallies(
+            "gateway_prompts",
+            "Requests of tenants that have prompts stored: kept, or why not.",
+            ("result",),
+            registry,
+        )
+        self.prompts = {result: prompts.labels(result) for result in PROMPT_RESULTS}
+        self.prompts_waiting = Gauge(
+            "gateway_prompts_waiting_bytes",
+            "Disk that sealed prompts take until the ledger has them.",
+            registry=registry,
+        )
         commits = Spreads(
             "gateway_spool_commit_seconds",
             "One commit of the spool: write and sync.",

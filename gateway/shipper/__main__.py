@@ -9,7 +9,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import orjson
@@ -20,8 +20,9 @@ from gateway.settings import GatewaySettings
 from gateway.shipper.ship import Shipper
 from inventory.config import ConfigError, resolve
 from inventory.logs import configure
-from ledger import requests
+from ledger import prompts, requests
 from ledger.connect import Connection, Settings, connect
+from ledger.content import Item
 from ledger.errors import LedgerError, OutcomeUnknown
 
 LOCK = "shipper.lock"
@@ -39,11 +40,18 @@ class Courier:
 
     async def send(self, events: Sequence[bytes]) -> int:
         """Store the events in one transaction; raises LedgerError."""
+        return await self._do(lambda connection: requests.ship(connection, events))
+
+    async def keep(self, item: Item) -> int:
+        """Store a sealed prompt; raises LedgerError."""
+        return await self._do(lambda connection: prompts.keep(connection, item))
+
+    async def _do(self, work: Callable[[Connection], Awaitable[int]]) -> int:
         try:
             async with asyncio.timeout(STEP_SECONDS):
                 if self._connection is None:
                     self._connection = await connect(self._settings)
-                return await requests.ship(self._connection, events)
+                return await work(self._connection)
         except TimeoutError as error:
             await self.close()
             raise OutcomeUnknown("the ledger took too long") from error
@@ -109,7 +117,7 @@ async def _run(settings: GatewaySettings, ledger: Settings) -> None:
     await _take(lock, stop)
     courier = Courier(ledger)
     try:
-        await Shipper(folder, settings.node, courier.send).run(stop)
+        await Shipper(folder, settings.node, courier.send, courier.keep).run(stop)
     finally:
         await courier.close()
         os.close(lock)

@@ -19,6 +19,7 @@ from uuid import UUID
 
 import orjson
 
+from gateway.shipper.prompts import ASIDE_FOLDER, Keep, PromptCourier
 from gateway.spool import segment, shipped
 from gateway.spool.mark import Mark, Point
 from gateway.spool.reader import Batch, Progress, Reader
@@ -32,16 +33,19 @@ BATCH_EVENTS = 1000
 # costs the ledger, and the disk that the gateway waits for, does not depend on how much is in it.
 GATHER_SECONDS = 0.1
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
-DAMAGED_FOLDER, ASIDE_FOLDER = "damaged", "set_aside"
+DAMAGED_FOLDER = "damaged"
 
 Send = Callable[[Sequence[bytes]], Awaitable[object]]
 
 
 class Shipper:
-    """Ships one folder. `send` stores events in one transaction, or raises LedgerError."""
+    """Ships one folder. `send` stores events in one transaction, or raises LedgerError; `keep`
+    does so with a sealed prompt.
+    """
 
-    def __init__(self, folder: Path, node: str, send: Send) -> None:
+    def __init__(self, folder: Path, node: str, send: Send, keep: Keep) -> None:
         self._folder, self._send, self._node = folder, send, node
+        self._prompts = PromptCourier(folder, keep, send)
         self._reader = Reader(folder, node)
         self.progress = _loaded(folder)
         self._remembered = True
@@ -70,11 +74,13 @@ class Shipper:
         if batch.then == self.progress:
             if not self._remembered:
                 self._remember()
+            self._prompts.sweep()
             return False
         self._keep_damaged(batch)
         if not await self._insist(batch.events, stop):
             return False
         self.progress = batch.then
+        self._prompts.done(batch.events)
         self._remember()
         return True
 
@@ -100,6 +106,7 @@ class Shipper:
         pause, waiting = FIRST_PAUSE_SECONDS, False
         while not stop.is_set():
             try:
+                await self._prompts.bring(events)
                 await self._deliver(events)
             except Rejected:
                 raise

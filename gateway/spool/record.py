@@ -66,6 +66,7 @@ def finished(intent: Intent, ending: Ending) -> bytes:
             "prompt_tokens": ending.prompt_tokens,
             "status": ending.status,
             "upstream": ending.upstream,
+            **(ending.prompt or {}),
         },
     )
 
@@ -112,6 +113,11 @@ def notice_like(event: bytes, kind: str, data: dict[str, Any]) -> bytes:
 def finished_id(request: UUID) -> UUID:
     """The id of a request's end: its own millisecond, and bits that follow from its id."""
     return uuid7(milliseconds_of(request), _bits(b"request.finished" + request.bytes))
+
+
+def content_id(request: UUID) -> UUID:
+    """The id of what is kept of a request's prompt and answer, in the same way."""
+    return uuid7(milliseconds_of(request), _bits(b"request.content" + request.bytes))
 
 
 def moment(time: datetime) -> str:

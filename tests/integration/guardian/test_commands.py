@@ -48,6 +48,7 @@ class Desk:
             home=self.stage.home,
             guardian_port=9106,
             oldest_backup=lambda: self.oldest,
+            issuer=lambda: server.authority,
         )
 
     def fedctl(self, *argv: str) -> int:
@@ -216,7 +217,7 @@ def test_each_lost_share_is_replaced_and_opens_nothing_any_more(desk: Desk, lost
 
 def test_a_recovery_that_was_cut_off_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card is written and on record, one key of two is wrapped anew: then the power goes."""
-    desk.init("--class", "content", "--class", "prompts")
+    desk.init("--class", "content", "--class", "notes")
     kept, real, done = ALL[:2], custody.put_back, []
 
     async def dying(*arguments: Any) -> None:
@@ -232,8 +233,8 @@ def test_a_recovery_that_was_cut_off_goes_on(desk: Desk, monkeypatch: pytest.Mon
     monkeypatch.setattr(custody, "put_back", real)
     assert done == [KEY]
     made = desk.answer(*arguments, *desk.with_cards(*kept))
-    assert made["keys"] == ["default/prompts epoch 1"]
-    assert desk.answer("rotate", "default/prompts", *desk.with_cards(*ALL))["result"] == "done"
+    assert made["keys"] == ["default/notes epoch 1"]
+    assert desk.answer("rotate", "default/notes", *desk.with_cards(*ALL))["result"] == "done"
 
 
 def test_a_drill_loses_each_share_and_leaves_nothing_behind(desk: Desk) -> None:

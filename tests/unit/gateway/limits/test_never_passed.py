@@ -136,6 +136,7 @@ class World(RuleBasedStateMachine):
             "t",
             frozenset(),
             None,
+            None,
             *(self.limits.get(s, UNLIMITED) for s in (KEY, TENANT)),
         )
         self.nodes = [self.node(number) for number in range(gateways)]

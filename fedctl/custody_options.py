@@ -1,0 +1,61 @@
+"""The options by which a command is given shares: cards, typed in, or the guardian asked."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedctl import custody_cards
+from fedctl.custody_access import CustodyAccess
+from fedctl.errors import WrongCard
+from trust.shares import Holder, Keeper, Share
+
+CARD = click.Path(exists=True, dir_okay=False, path_type=Path)
+share_option = click.option(
+    "--share", "cards_given", multiple=True, type=CARD, metavar="FILE",
+    help="A card with a share. Once for each.",
+)  # fmt: skip
+ask_option = click.option(
+    "--ask", "asked", multiple=True, type=click.Choice([holder.value for holder in Holder]),
+    help="Type this holder's share in, line by line.",
+)  # fmt: skip
+guardian_option = click.option(
+    "--guardian", metavar="ADDRESS[:PORT]", help="Ask the guardian there, instead of its card."
+)
+
+
+def with_shares(command: Any) -> Any:
+    """Give a command `cards_given`, `asked` and `guardian`, in the order of `given_by`."""
+    for option in (guardian_option, ask_option, share_option):
+        command = option(command)
+    return command
+
+
+def given_by(
+    access: CustodyAccess,
+    files: tuple[Path, ...],
+    asked: tuple[str, ...],
+    guardian: str | None,
+    purpose: str,
+) -> dict[Holder, Keeper]:
+    """One keeper a holder; raises WrongCard."""
+    shares = [*map(custody_cards.read, files), *map(typed, asked)]
+    found: dict[Holder, Keeper] = dict(custody_cards.by_holder(shares))
+    for keeper in remote(access, guardian, purpose):
+        if keeper.holder in found:
+            raise WrongCard("the guardian's card was given, and --guardian as well")
+        found[keeper.holder] = keeper
+    return found
+
+
+def remote(access: CustodyAccess, place: str | None, purpose: str) -> list[Keeper]:
+    """The guardian at `place`, asked for `purpose`; none without a place."""
+    return [] if place is None else [access.guardian(place, f"custody {purpose}")]
+
+
+def typed(holder: str) -> Share:
+    """The share that a person types in; raises WrongCard for another holder's."""
+    share = custody_cards.typed(Holder(holder))
+    if share.holder is not Holder(holder):
+        raise WrongCard(f"that is the share of the {share.holder}, not of the {holder}")
+    return share
