@@ -21,6 +21,11 @@ from trust.parameters import Parameters
 KEYS = 100_000
 AGES = 60 * 24  # hours
 ROUNDS = 5
+FILL_KEYS = (
+    "INSERT INTO ledger.api_keys (id, name, digest, pepper_version, scopes, created_by)"  # noqa: S608
+    " SELECT lpad(n::text, 11, '0'), 'bench', sha256(n::text::bytea), 1, '{inference}', 'bench'"
+    f" FROM generate_series(1, {KEYS}) AS n"
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,7 @@ def measure() -> list[Turn]:
 
 def fill(server: Server, now: datetime) -> None:
     """The keys, as the turn of an hour ago left them; those in use have worked all week."""
-    server.psql(
-        "INSERT INTO ledger.api_keys (id, name, digest, pepper_version, scopes, created_by)"  # noqa: S608
-        " SELECT lpad(n::text, 11, '0'), 'bench', sha256(n::text::bytea), 1, '{inference}', 'bench'"
-        f" FROM generate_series(1, {KEYS}) AS n",
-        "federation",
-    )
+    server.psql(FILL_KEYS, "federation")
     server.psql(
         "INSERT INTO ledger.key_traces (key_id, what, newest_hour, hours)"  # noqa: S608
         f" SELECT lpad(n::text, 11, '0'), 'scope:inference', {hour_of(now)},"

@@ -2,36 +2,35 @@
 
 import heapq
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.bench.key_contestants import Judge
+from tests.bench.key_signals import DAY, FULL_REQUESTS, Habit, Signals, among, at_home
 from trust.strength import Misuse
 
-DAY = 24
 HONEST_DEMAND = 0.2
-MISTAKE_AN_HOUR = {
-    Misuse.FORBIDDEN_SCOPE: 0.002,
-    Misuse.DISTANT_SOURCES: 0.0005,
-    Misuse.VOLUME: 0.0005,
-}
+FORBIDDEN_BY_MISTAKE_AN_HOUR = 0.002
+# Two clients that each choose one of two gateways for an hour meet at one in half of the hours.
+SAME_GATEWAY = 0.5
 MISTYPED_AN_HOUR = 0.002
 RETRY_HOURS, RETRIES = 24, 14
 REPLACE_AGAIN_HOURS = 14 * DAY
 
-Hours = Callable[[random.Random, int], Iterator[int]]
-
 
 @dataclass(frozen=True)
 class Attack:
-    """What somebody does in the hours from `begins` on, for `days`; see docs/benchmarks/keys.md."""
+    """What somebody does in the hours from `begins` on, for `days`; see docs/benchmarks/keys.md.
+
+    `takes` is the fraction of the rate that is used; `elsewhere`: from another network than the
+    holder's.
+    """
 
     days: int = 0
     wrong_secrets_an_hour: int = 0
     hours_a_day: range = range(0)
     forbidden_an_hour: float = 0.0
-    volume_noticed_an_hour: float = 0.0
-    distance_noticed_an_hour: float = 0.0
+    takes: float = 1.0
+    elsewhere: bool = True
     first_day: tuple[int, int] = (30, 60)
     holder_leaves: int | None = None
     holder_replaces: bool = True
@@ -66,26 +65,27 @@ class World:
     thief_out: bool = False
     dead_until: int = -1
     last_replaced: int = -REPLACE_AGAIN_HOURS
-    active: set[int] = field(default_factory=set)
+    thefts: tuple[int, int] = (-1, 0)  # in which hour, how many requests
+    signals: Signals = field(default_factory=Signals)
 
-    def run(self, hours: Hours) -> Outcome:
+    def run(self, habit: Habit) -> Outcome:
         """Play the run to its end."""
         attack = self.attack
         self.begins = self.random.randint(*attack.first_day) * DAY
         last = (attack.holder_leaves or self.days) * DAY
-        self.active = {hour for hour in hours(self.random, self.days) if hour < last}
-        events = [(hour, 1, 0) for hour in self.active]
+        active = {hour for hour in habit.hours(self.random, self.days) if hour < last}
+        events = [(hour, 1, 0) for hour in active]
         events += [(self.begins + n, 0, 0) for n in range(attack.days * DAY)]
         heapq.heapify(events)
         while events:
             hour, honest, tries = heapq.heappop(events)
             if not honest:
                 self.attacked(hour)
-            elif not self.worked(hour) and tries < RETRIES:
+            elif not self.worked(hour, habit) and tries < RETRIES:
                 heapq.heappush(events, (hour + RETRY_HOURS, 1, tries + 1))
         return self.outcome
 
-    def worked(self, hour: int) -> bool:
+    def worked(self, hour: int, habit: Habit) -> bool:
         """The holder's hour of work; False if it was refused."""
         judge, out = self.judge, self.outcome
         if self.random.random() < MISTYPED_AN_HOUR:
@@ -102,10 +102,24 @@ class World:
             self.complain(hour)
             return False
         judge.used(hour)
-        for kind, chance in MISTAKE_AN_HOUR.items():
-            if self.random.random() < chance:
-                judge.flagged(hour, kind)
+        if self.random.random() < FORBIDDEN_BY_MISTAKE_AN_HOUR:
+            judge.flagged(hour, Misuse.FORBIDDEN_SCOPE)
+        requests = min(habit.requests(self.random, hour), int(rate * FULL_REQUESTS))
+        self.looked_at(hour, requests, habit)
         return True
+
+    def looked_at(self, hour: int, requests: int, habit: Habit) -> None:
+        """What the detectors make of the holder's hour, and of a thief's in the same."""
+        if self.signals.unusual(hour, requests):
+            self.judge.flagged(hour, Misuse.VOLUME)
+        theft_hour, thefts = self.thefts
+        meets = theft_hour == hour and self.attack.elsewhere
+        meets = meets and self.random.random() < SAME_GATEWAY
+        if habit.places is None and not meets:
+            return
+        uses = (habit.places or at_home)(self.random, hour, requests)
+        if self.signals.by_turns(hour, among(uses, thefts if meets else 0)):
+            self.judge.flagged(hour, Misuse.DISTANT_SOURCES)
 
     def complain(self, hour: int) -> None:
         """Who is refused replaces the key, at most once a fortnight. A thief's copy dies of it."""
@@ -134,36 +148,11 @@ class World:
         rate = judge.rate(hour) if not self.thief_out and hour >= self.dead_until else 0.0
         if rate == 0:
             return
-        self.outcome.stolen += rate
+        self.outcome.stolen += rate * attack.takes
         judge.used(hour)
-        both = hour in self.active
-        for kind, chance in (
-            (Misuse.FORBIDDEN_SCOPE, attack.forbidden_an_hour),
-            (Misuse.VOLUME, attack.volume_noticed_an_hour),
-            (Misuse.DISTANT_SOURCES, attack.distance_noticed_an_hour * both),
-        ):
-            if self.random.random() < chance:
-                judge.flagged(hour, kind)
-
-
-def office(randomness: random.Random, days: int) -> Iterator[int]:
-    """Weekdays, most hours from nine to five."""
-    for day in range(days):
-        if day % 7 < 5:
-            yield from (day * DAY + h for h in range(9, 17) if randomness.random() < 0.8)
-
-
-def office_with_holiday(randomness: random.Random, days: int) -> Iterator[int]:
-    """The same, and three weeks away once in the run."""
-    away = randomness.randrange(20, days - 40)
-    return (hour for hour in office(randomness, days) if not away <= hour // DAY < away + 21)
-
-
-def every(period_days: int) -> Hours:
-    """A job that runs for one hour once in so many days."""
-
-    def job(randomness: random.Random, days: int) -> Iterator[int]:
-        first = randomness.randrange(min(period_days, 7) * DAY)
-        return iter(range(first, days * DAY, period_days * DAY))
-
-    return job
+        requests = int(rate * attack.takes * FULL_REQUESTS)
+        self.thefts = (hour, requests)
+        if self.signals.unusual(hour, requests):
+            judge.flagged(hour, Misuse.VOLUME)
+        if self.random.random() < attack.forbidden_an_hour:
+            judge.flagged(hour, Misuse.FORBIDDEN_SCOPE)

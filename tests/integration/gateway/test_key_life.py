@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import random
 import ssl
-import statistics
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from ledger.connect import connect
 from ledger.key_strength import KeyHistory, Settled
 from tests.integration.gateway.conftest import Starter
 from tests.support.gateway import Gateway, refused_from_now, until
+from tests.support.medians import p_value
 from tests.support.upstream import MODEL, Engine
 from trust import apikeys, strength
 from trust.strength import Misuse
@@ -364,19 +364,8 @@ async def test_time_does_not_tell_why_a_key_does_not_work(
         suspected = {
             (one, other)
             for one, other in suspected
-            if _p_value(found[one], found[other], rng) <= 0.001
+            if p_value(found[one], found[other], rng) <= 0.001
         }
         if not suspected:
             return
     raise AssertionError(f"three times in a row: {suspected}")
-
-
-def _p_value(one: list[float], other: list[float], rng: random.Random) -> float:
-    """How often chance alone moves the medians as far apart (pairs are swapped at random)."""
-    gap = abs(statistics.median(one) - statistics.median(other))
-    pairs, rounds, further = list(zip(one, other, strict=True)), 3000, 0
-    for _ in range(rounds):
-        swapped = [(b, a) if rng.random() < 0.5 else (a, b) for a, b in pairs]
-        left, right = zip(*swapped, strict=True)
-        further += abs(statistics.median(left) - statistics.median(right)) >= gap
-    return (further + 1) / (rounds + 1)

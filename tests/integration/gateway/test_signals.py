@@ -49,7 +49,12 @@ async def test_a_key_in_use_at_two_places_by_turns_is_noted_once_and_a_moving_on
 ) -> None:
     gateway = await start(keys={"sites": SITES})
     here, also_here, there = places
-    stolen, moving, guessed = [await gateway.key() for _ in range(3)]
+    stolen, moving, guessed, first = [await gateway.key() for _ in range(4)]
+
+    async def serves() -> bool:
+        return await asked(gateway, http, first) == 200
+
+    await until(serves)
     other = apikeys.ApiKey(apikeys.parse(guessed).id, apikeys.generate().secret).reveal()
     for _ in range(4):
         assert await asked(gateway, here, moving) == await asked(gateway, also_here, moving) == 200
@@ -58,7 +63,7 @@ async def test_a_key_in_use_at_two_places_by_turns_is_noted_once_and_a_moving_on
         assert await asked(gateway, there, other) == 401
     for session in (there, here, there):
         assert await asked(gateway, session, moving) == 200
-    for _ in range(3):
+    for _ in range(4):
         assert await asked(gateway, here, stolen) == await asked(gateway, there, stolen) == 200
 
     async def noted() -> bool:

@@ -11,7 +11,10 @@ from trust.interleaving import CHANGES, WINDOW_SECONDS, Interleaving, at_once, u
 
 few = settings(max_examples=100)
 networks = st.sampled_from("ABC")
-steps = st.lists(st.tuples(networks, st.floats(0, 400)), max_size=60)
+# Mostly two networks and short pauses, so that something is found at all.
+steps = st.lists(
+    st.tuples(st.sampled_from("AB") | networks, st.floats(0, 60) | st.floats(0, 400)), max_size=60
+)
 
 
 def accused(uses: list[tuple[str, float]]) -> list[bool]:
@@ -25,24 +28,26 @@ def accused(uses: list[tuple[str, float]]) -> list[bool]:
     return found
 
 
-def test_turns_are_found_at_the_fourth_change() -> None:
-    assert accused([(network, 10) for network in "ABABA"]) == [False] * 4 + [True]
-    assert accused([(network, 10) for network in "AABBBAABBA"])[-1]
-    slow = [(network, WINDOW_SECONDS / 3 + 1) for network in "ABABABAB"]
+def test_turns_are_found_at_the_sixth_change() -> None:
+    assert accused([(network, 10) for network in "ABABABA"]) == [False] * 6 + [True]
+    assert accused([(network, 10) for network in "AABBBAABBABBAAA"])[-3]
+    slow = [(network, WINDOW_SECONDS / 5 + 1) for network in "ABABABABABAB"]
     assert not any(accused(slow))
 
 
-@pytest.mark.parametrize("path", ["A", "AB", "ABA", "ABAB", "ABCABCABC", "AABBCCDDEE", "ABCBABCB"])
+@pytest.mark.parametrize(
+    "path", ["A", "AB", "ABA", "ABABAB", "ABCABCABC", "AABBCCDDEE", "ABCBABABAB"]
+)
 def test_who_moves_is_not_accused(path: str) -> None:
     assert not any(accused([(network, 1) for network in path]))
 
 
 @given(steps)
 @few
-def test_fewer_than_four_changes_in_five_minutes_accuse_nobody(
+def test_fewer_than_six_changes_in_five_minutes_accuse_nobody(
     uses: list[tuple[str, float]],
 ) -> None:
-    """Whatever is found, four changes between two networks lie within five minutes before it."""
+    """Whatever is found, six changes between two networks lie within five minutes before it."""
     now, changes, last = 1000.0, list[tuple[float, frozenset[str]]](), None
     for (network, passed), found in zip(uses, accused(uses), strict=True):
         now += passed
@@ -50,10 +55,10 @@ def test_fewer_than_four_changes_in_five_minutes_accuse_nobody(
             changes.append((now, frozenset((last, network))))
         last = network
         if found:
-            four = changes[-CHANGES:]
-            assert len(four) == CHANGES
-            assert len({pair for _, pair in four}) == 1
-            assert now - four[0][0] <= WINDOW_SECONDS
+            latest = changes[-CHANGES:]
+            assert len(latest) == CHANGES
+            assert len({pair for _, pair in latest}) == 1
+            assert now - latest[0][0] <= WINDOW_SECONDS
 
 
 @pytest.mark.parametrize("size", [3, 4, 20])
