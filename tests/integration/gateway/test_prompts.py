@@ -12,6 +12,7 @@ from zlib import crc32
 import aiohttp
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.spool import sealed
 from gateway.spool.record import content_id, finished_id
@@ -24,13 +25,14 @@ from ledger.event import Event
 from ledger.identifiers import new_id
 from tests.integration.gateway.conftest import upstreams
 from tests.support.gateway import Gateway, until
+from tests.support.memory import core_limits, times_in_memory
 from tests.support.postgres import Server
 from tests.support.upstream import MODEL, Engine
 from trust import shares
-from trust.datakeys import DataKey
-from trust.primitives import unpack
+from trust.datakeys import DataKey, context
+from trust.primitives import hkdf, unpack
 from trust.rotation import Phase
-from trust.sealing import sealing_key, vouched
+from trust.sealing import PRIVATE_LABEL, sealing_key, vouched
 from trust.shares import Keeper
 
 pytestmark = pytest.mark.postgres
@@ -207,6 +209,24 @@ async def test_a_key_that_the_authority_does_not_vouch_for_seals_nothing(world: 
     assert world.gateway.said("sealing key refused")
 
 
+async def test_the_gateways_memory_holds_nothing_that_opens_what_it_stored(world: World) -> None:
+    await world.switch(True)
+    for _ in range(3):
+        await world.end_of(await world.ask(SECRET))
+    keys = await custody.open_key(world.operator, world.name, world.three[:2])
+    private = hkdf(keys.current.secret.reveal(), context(PRIVATE_LABEL, keys.current.name))
+    public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    assert world.gateway.process is not None
+    secrets = [keys.current.secret.reveal(), private]
+    for holder in world.three:
+        half = holder.half(keys.current.name)
+        secrets += [half.secret.reveal(), half.secret.reveal().hex().encode()]
+    # The public half is there: the search finds what is.
+    there, *none = times_in_memory(world.gateway.process.pid, [public, *secrets])
+    assert there >= 1 and set(none) == {0}
+    assert core_limits(world.gateway.process.pid) == ["0", "0"]
+
+
 async def test_a_rotation_moves_everything_and_takes_what_was_sealed_before_it(
     world: World,
 ) -> None:
@@ -253,9 +273,10 @@ async def test_killed_while_the_ledger_is_away_it_is_stored_once_afterwards(
         request = await world.ask(SECRET)
         assert sealed.path_of(own.spool, content_id(request)) in world.files()
         assert not [path for path in world.files() if SECRET.encode() in path.read_bytes()]
-        await own.stop(signal.SIGKILL)
     finally:
-        world.ledger.start()
+        await own.stop(signal.SIGKILL)
+        if world.ledger.process is None:
+            world.ledger.start()
     await own.start_again()
     try:
         await own.until_shipped()

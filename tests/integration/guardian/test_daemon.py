@@ -16,6 +16,7 @@ from ledger import custody
 from ledger.connect import connect
 from ledger.custody import By
 from tests.support.guardians import RunningGuardian, guarding, make_guardian
+from tests.support.memory import core_limits, times_in_memory
 from tests.support.postgres import Server
 from trust.callers import Signer
 from trust.datakeys import KeyName
@@ -138,6 +139,24 @@ def test_a_ledger_that_refuses_the_record_keeps_the_half_in(guardian: RunningGua
     assert events(guardian.server) == []
     guardian.server.psql(revoke.replace("REVOKE", "GRANT").replace("FROM", "TO"), "federation")
     assert guardian.release(KEY)[0] == 200
+
+
+async def test_its_memory_holds_its_share_and_no_other_nor_any_data_key(
+    guardian: RunningGuardian, three: tuple[Share, ...]
+) -> None:
+    by = By("ada@desk", "desk")
+    async with await connect(guardian.server.settings("operator")) as operator:
+        # Opened here, with the guardian's half, several times.
+        made = await custody.make(operator, "default", "content", three, by)
+        for other in three[:2]:
+            await custody.open_key(operator, KEY, (other, guardian.keeper()))
+    assert guardian.process is not None
+    secrets = [share.secret.reveal() for share in (three[2], *three[:2])]
+    secrets += [made.secret.reveal(), *(s.half(made.name).secret.reveal() for s in three[:2])]
+    own, *others = times_in_memory(guardian.process.pid, secrets)
+    # Its own share is there: the search finds what is.
+    assert own >= 1 and set(others) == {0}
+    assert core_limits(guardian.process.pid) == ["0", "0"]
 
 
 async def test_with_the_guardian_either_other_share_opens_a_key(
