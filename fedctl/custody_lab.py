@@ -7,6 +7,7 @@ two shares, and `up` makes none.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,15 +16,17 @@ from deploys.own_secrets import store_of
 from deploys.secret_catalog import lab_card
 from fedctl import custody_work
 from fedctl.app import App
+from fedctl.custody_access import CustodyAccess
 from fedctl.errors import WrongCard
 from inventory.home import Home
 from inventory.model import Role
+from ledger import prompts
 from ledger.custody import CONTENT, share_tenant
 from ledger.keys import DEFAULT_TENANT
 from trust.printed import printed, read_card
 from trust.shares import Holder, Share
 
-CLASSES = (CONTENT,)
+CLASSES = (CONTENT, prompts.CLASS)
 BY_HAND = "fedctl custody init --cards FOLDER (docs/how-to/custody.md)"
 
 
@@ -53,6 +56,19 @@ class StoredCards:
         elif present != share:
             raise WrongCard(f"{path} is another share", "fedctl custody status says which counts")
         return path
+
+
+def at_hand(access: CustodyAccess, tenant: str) -> Mapping[Holder, Share]:
+    """The shares for this tenant's keys that a lab's store has; none elsewhere.
+
+    Raises StoreError, ShareUnreadable.
+    """
+    cards = StoredCards(access.home)
+    gateway, client = (cards.read(each, tenant) for each in (Holder.GATEWAY, Holder.CLIENT))
+    if gateway is None:
+        return {}
+    found = {Holder.GATEWAY: gateway, Holder.GUARDIAN: access.own_guardian()}
+    return found if client is None else {**found, Holder.CLIENT: client}
 
 
 def set_up(app: App) -> str:

@@ -7,6 +7,7 @@ import click
 
 from fedctl import custody_cards
 from fedctl.custody_access import CustodyAccess
+from fedctl.custody_lab import at_hand
 from fedctl.errors import WrongCard
 from trust.shares import Holder, Keeper, Share
 
@@ -37,8 +38,13 @@ def given_by(
     asked: tuple[str, ...],
     guardian: str | None,
     purpose: str,
+    tenant: str | None = None,
 ) -> dict[Holder, Keeper]:
-    """One keeper a holder; raises WrongCard."""
+    """One keeper a holder; raises WrongCard. When none is named, those that a lab's store has for
+    the keys of `tenant`.
+    """
+    if tenant is not None and not (files or asked or guardian):
+        return dict(at_hand(access, tenant))
     shares = [*map(custody_cards.read, files), *map(typed, asked)]
     found: dict[Holder, Keeper] = dict(custody_cards.by_holder(shares))
     for keeper in remote(access, guardian, purpose):

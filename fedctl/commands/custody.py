@@ -141,7 +141,9 @@ def rotate(
     the same command goes on. The old key stays as long as a backup may hold content under it.
     """
     access = app.parts.reach_custody(app)
-    given = given_by(access, cards_given, asked, guardian, f"rotate {key}"[:100])
+    given = given_by(
+        access, cards_given, asked, guardian, f"rotate {key}"[:100], key.partition("/")[0]
+    )
     if dry_run:
         run, decision = asyncio.run(custody_work.rotation(access, key, given, None))
         value = {"from": run.plan.old, "to": run.plan.new, **_decision(decision)}
@@ -227,7 +229,7 @@ def drill(
     also shows that they can be read and are the ones on record; no other key is touched.
     """
     access = app.parts.reach_custody(app)
-    given = given_by(access, cards_given, asked, guardian, f"{DRILL}rehearsal")
+    given = given_by(access, cards_given, asked, guardian, f"{DRILL}rehearsal", tenant)
     with working(app, "custody drill", tenant) as work:
         found = asyncio.run(custody_work.drill(access, tenant, given, work.note))
         rehearsed = [

@@ -12,6 +12,7 @@ from fedctl.chat_words import harmless
 from fedctl.custody_options import given_by, with_shares
 from fedctl.render import age
 from fedctl.work import working
+from ledger.keys import DEFAULT_TENANT
 
 MAX_DAYS = 3650
 request_argument = click.argument("request", metavar="REQUEST_ID", type=click.UUID)
@@ -74,7 +75,7 @@ def on(
     authority signs now (fedctl secrets rotate authority-key).
     """
     access = app.parts.reach_custody(app)
-    given = given_by(access, cards_given, asked, guardian, f"prompts on {tenant}"[:80])
+    given = given_by(access, cards_given, asked, guardian, f"prompts on {tenant}"[:80], tenant)
     with working(app, "prompts on", tenant[:200]) as work:
         published = asyncio.run(prompts_work.turn_on(access, tenant, days, given))
         work.facts |= {"tenant": tenant, "days": days, "published": published}
@@ -115,7 +116,9 @@ def show(
     By two shares. That you opened it is in the log before you see it.
     """
     access = app.parts.reach_custody(app)
-    given = given_by(access, cards_given, asked, guardian, f"prompts show {request}")
+    given = given_by(
+        access, cards_given, asked, guardian, f"prompts show {request}", DEFAULT_TENANT
+    )
     found = asyncio.run(prompts_work.show(access, request, given))
     body, answer = (part.decode(errors="replace") for part in (found.body, found.answer))
     if app.json:

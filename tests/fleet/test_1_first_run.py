@@ -25,8 +25,9 @@ def test_the_first_key_is_strong_and_custody_is_set_up(
     assert first_up["custody"].startswith("default/content made")
     (key,) = [key for key in fleet.json("keys", "list") if key["name"] == "first key"]
     assert key["tier"] == "strong"
-    (kept,) = fleet.json("custody", "status")["keys"]
-    assert (kept["key_id"], kept["current_epoch"]) == ("default/content", 1)
+    kept = {key["key_id"]: key["current_epoch"] for key in fleet.json("custody", "status")["keys"]}
+    assert kept == {"default/content": 1, "default/prompts": 1}
+    assert len(fleet.json("custody", "drill")["rehearsed"]) == 3
 
 
 def test_a_second_up_changes_nothing_on_any_node(fleet: Fleet) -> None:
