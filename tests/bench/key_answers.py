@@ -54,7 +54,9 @@ async def _measured(server: Server, folder: Path) -> Answers:
     engine = Engine(tls=tls)
     await engine.start()
     upstream = {"name": "engine", "url": f"https://localhost:{engine.port}"}
-    gateway = Gateway(folder, server, [upstream])
+    # A busy machine's ledger is slow, not away.
+    patient = {"ledger": {"acquire_timeout_seconds": 20}}
+    gateway = Gateway(folder, server, [upstream], patient)
     await gateway.start()
     connector = aiohttp.TCPConnector(ssl=gateway.client_tls, limit=1)
     try:

@@ -47,7 +47,8 @@ async def weighing(gateway: Gateway, key: str) -> dict[Misuse, float]:
 async def test_a_key_in_use_at_two_places_by_turns_is_noted_once_and_a_moving_one_is_not(
     start: Starter, http: aiohttp.ClientSession, places: list[aiohttp.ClientSession]
 ) -> None:
-    gateway = await start(keys={"sites": SITES})
+    # A busy machine's ledger is slow, not away.
+    gateway = await start(keys={"sites": SITES}, ledger={"acquire_timeout_seconds": 20})
     here, also_here, there = places
     stolen, moving, guessed, first = [await gateway.key() for _ in range(4)]
 
