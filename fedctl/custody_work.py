@@ -12,16 +12,18 @@ from typing import Protocol
 from fedctl.custody_access import CustodyAccess
 from fedctl.custody_cards import checked, missing, record_of
 from fedctl.errors import FedctlError, WrongCard
+from fedctl.guardian_client import RemoteGuardian
 from ledger import custody, prompts
 from ledger.connect import Connection, connect
 from ledger.custody import DRILL, CustodyKey, ShareRecord
 from ledger.custody_rotation import Rotation, Standing, plan_for, standing
 from ledger.errors import UnknownKey
+from trust import warrants
 from trust.datakeys import KeyName
 from trust.envelope import Place, seal, unseal
 from trust.errors import ShareRefused
 from trust.printed import printed, read_card
-from trust.rotation import Decision
+from trust.rotation import Decision, Kind
 from trust.shares import (
     HOLDERS,
     Holder,
@@ -153,9 +155,13 @@ def _mark(records: Sequence[ShareRecord], share: Share, tenant: str) -> bytes | 
 
 
 async def rotation(
-    access: CustodyAccess, key: str, given: Given, stepped: Note | None
+    access: CustodyAccess, key: str, given: Given, stepped: Note | None, *, wait: bool = False
 ) -> tuple[Rotation, Decision]:
-    """Rotate a key, or (without `stepped`) say what comes next. Raises FedctlError, LedgerError."""
+    """Rotate a key, or (without `stepped`) say what comes next. Raises FedctlError, LedgerError.
+
+    Content is sealed anew by a guardian that was given in place of its card, in the background
+    (the decision is ACT then), unless this is to `wait` for it.
+    """
     tenant = key.partition("/")[0]
     async with await connect(access.settings) as connection:
         plan = await plan_for(connection, key)
@@ -178,7 +184,14 @@ async def rotation(
                 f"a new data key is wrapped for all three shares: {', '.join(lacking)} is missing",
                 "give each card with --share FILE; the guardian can be asked with --guardian",
             )
-        return run, await run.run()
+        guardian = given[Holder.GUARDIAN]
+        run.background = isinstance(guardian, RemoteGuardian) and not wait
+        decision = await run.run()
+        if decision.kind is Kind.ACT and isinstance(guardian, RemoteGuardian):
+            epochs = await custody.wrapped_keys(connection, key)
+            plan, two = run.plan, [given[holder] for holder in warrants.HOLDERS]
+            guardian.rewrap(warrants.issue(key, plan.old, plan.new, epochs, two))
+        return run, decision
 
 
 async def recover(

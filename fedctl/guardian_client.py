@@ -14,10 +14,11 @@ from trust.datakeys import KeyName
 from trust.errors import HalfRefused
 from trust.hidden import Hidden
 from trust.shares import Half, Holder
+from trust.warrants import Warrant
 
 SECONDS = 15.0
 MAX_BYTES = 16 * 1024
-PATH = "/release"
+PATH, REWRAP_PATH = "/release", "/rewrap"
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,44 @@ class RemoteGuardian:
             self._halves[name] = self._ask(name)
         return self._halves[name]
 
+    def rewrap(self, warrant: Warrant) -> None:
+        """Have it seal content anew in the background; raises as `half` does."""
+        status, answer = self._post(REWRAP_PATH, warrant.to_bytes())
+        if status != http.HTTPStatus.ACCEPTED:
+            raise HalfRefused(f"the guardian refuses ({status}): {answer.get('error')}")
+
     def _ask(self, name: KeyName) -> Half:
-        asked = json.dumps({"key": name.id, "epoch": name.epoch, "purpose": self.purpose}).encode()
-        headers = {"Content-Type": "application/json"}
-        if self.signer is not None:
-            url = f"https://{self.address}:{self.port}{PATH}"
-            headers |= self.signer.headers("POST", url, asked)
+        asked = json.dumps({"key": name.id, "epoch": name.epoch, "purpose": self.purpose})
+        status, answer = self._post(PATH, asked.encode())
+        try:
+            return _half(name, status, answer)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> GuardianAway:
+        return GuardianAway(
+            f"the guardian at {self.address}:{self.port} cannot be asked: "
+            f"{error or type(error).__name__}",
+            "give its card instead, with --share, or see: fedctl status --on operator",
+        )
+
+    def _post(self, path: str, body: bytes) -> tuple[int, dict[str, object]]:
         connection = http.client.HTTPSConnection(
             self.address, self.port, timeout=SECONDS, context=self.tls
         )
         try:
-            connection.request("POST", PATH, asked, headers)
+            headers = {"Content-Type": "application/json"}
+            if self.signer is not None:
+                url = f"https://{self.address}:{self.port}{path}"
+                headers |= self.signer.headers("POST", url, body)
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
-            return _half(name, response.status, json.loads(response.read(MAX_BYTES)))
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-            raise GuardianAway(
-                f"the guardian at {self.address}:{self.port} cannot be asked: "
-                f"{error or type(error).__name__}",
-                "give its card instead, with --share, or see: fedctl status --on operator",
-            ) from error
+            answer = json.loads(response.read(MAX_BYTES))
+            if not isinstance(answer, dict):
+                raise ValueError("it answered no object")
+            return response.status, answer
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._away(error) from error
         finally:
             connection.close()
 

@@ -93,7 +93,8 @@ class Rotation:
     backup that may still be restored began, None when that is not known.
 
     `stepped` hears of every change that was made; tests crash there. `vouch` gives the public half
-    of a new data key, for keys that gateways seal to.
+    of a new data key, for keys that gateways seal to. In the `background` means that somebody else
+    is to seal anew: the run ends before.
     """
 
     connection: Connection
@@ -103,6 +104,7 @@ class Rotation:
     oldest_backup: datetime | None
     stepped: Callable[[str], None] = _nobody
     vouch: Callable[[DataKey], bytes] | None = None
+    background: bool = False
     _opened: bytes | None = field(default=None, repr=False)
     _broken: bytes | None = field(default=None, repr=False)
     _keys: dict[int, DataKey] = field(default_factory=dict, repr=False)
@@ -112,6 +114,8 @@ class Rotation:
         while True:
             decision = await self.decide()
             if decision.kind in (Kind.WAIT, Kind.HALT, Kind.DONE):
+                return decision
+            if self.background and isinstance(decision.action, Reseal):
                 return decision
             if decision.action is not None:
                 await self._act(decision.action)

@@ -27,6 +27,7 @@ TrustError
     ├── BlobUnreadable      bytes that are no wrapped key or no envelope
     ├── WrappedKeyAltered   a wrapped key opens, but parts of it are not its own
     ├── EnvelopeRefused     an envelope of another key or place, or a changed one
+    ├── WarrantRefused      a warrant for another rotation than the one under way
     ├── SealingKeyRefused   a public key that the authority does not vouch for
     └── KeyExhausted        a key has sealed as many envelopes as it may
 """
@@ -149,6 +150,10 @@ class WrappedKeyAltered(CustodyError):
 
 class EnvelopeRefused(CustodyError):
     """An envelope that this key does not open in this place, or that was changed."""
+
+
+class WarrantRefused(CustodyError):
+    """A warrant for epochs that no rotation under way is about."""
 
 
 class SealingKeyRefused(CustodyError):

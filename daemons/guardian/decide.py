@@ -47,12 +47,14 @@ STATUS = {
 class Rule:
     """`caller` (a certificate's common name) may have halves for these tenants and classes.
 
-    `*` among the tenants or classes is every one; a class may end in `*`.
+    `*` among the tenants or classes is every one; a class may end in `*`. `rotates`: and may give a
+    warrant to seal their content anew.
     """
 
     caller: str
     tenants: tuple[str, ...]
     classes: tuple[str, ...]
+    rotates: bool = False
 
     def allows(self, caller: str, tenant: str, object_class: str) -> bool:
         """Whether this rule is about such a request."""
@@ -130,6 +132,14 @@ def judge(ask: Ask, policy: Policy, past: Sequence[Released], now: datetime) -> 
             reason = f"{len(counted)} releases in the last hour {whose}, at most {limit}"
             return Verdict(kind, reason, wait)
     return Verdict(Kind.RELEASE, f"{ask.name} to {ask.caller} ({ask.purpose})")
+
+
+def may_rotate(ask: Ask, policy: Policy) -> bool:
+    """Whether whoever asks may give a warrant for this key."""
+    return any(
+        rule.rotates and rule.allows(ask.caller, ask.tenant, ask.object_class)
+        for rule in policy.rules
+    )
 
 
 def remembered(past: Sequence[Released], now: datetime) -> list[Released]:

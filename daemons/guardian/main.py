@@ -3,32 +3,38 @@
 Those whose keys it knows must also sign what they ask for (RFC 9421, `trust.callers`).
 
 POST /release   {"key": "TENANT/CLASS", "epoch": N, "purpose": "..."} -> {"half": HEX, ...}
+POST /rewrap    a warrant (trust/warrants.py) -> 202: content is sealed anew in the background
 GET  /metrics   Prometheus
 """
 
 import asyncio
 import json
+import logging
 import os
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from daemons.guardian.decide import Ask, Kind
+from daemons.guardian.decide import Ask, Kind, may_rotate
+from daemons.guardian.rewrap import Rewrap
 from daemons.guardian.settings import GuardianSettings
-from daemons.guardian.shell import Guardian, load_share, utc_now
+from daemons.guardian.shell import AWAY, Guardian, load_share, utc_now
 from daemons.guardian.upkeep import Upkeep
 from daemons.serving import serve_until, until_asked
 from inventory.config import resolve
 from inventory.ending import ended
 from inventory.notify import Notifier
 from ledger.connect import Settings
+from ledger.errors import LedgerError
 from trust.callers import Callers
 from trust.datakeys import KeyName
-from trust.errors import SignatureRefused
+from trust.errors import BlobUnreadable, CustodyError, SignatureRefused
 from trust.tls import server_context
+from trust.warrants import read
 
+LOG = logging.getLogger(__name__)
 DATABASE_ROLE = "fed_guardian"
-PATH = "/release"
+PATH, REWRAP_PATH = "/release", "/rewrap"
 MAX_BYTES = 4096
 MAX_PURPOSE = 100
 FIELDS = frozenset({"key", "epoch", "purpose"})
@@ -61,7 +67,7 @@ def caller_of(request: web.Request) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-def application(guardian: Guardian, callers: Callers) -> web.Application:
+def application(guardian: Guardian, callers: Callers, rewrap: Rewrap) -> web.Application:
     """The HTTP application."""
 
     async def release(request: web.Request) -> web.Response:
@@ -87,6 +93,30 @@ def application(guardian: Guardian, callers: Callers) -> web.Application:
         named = {"key": ask.name.id, "epoch": ask.name.epoch, "holder": half.holder.value}
         return _answer(verdict.status, {**named, "half": half.secret.reveal().hex()})
 
+    async def take(request: web.Request) -> web.Response:
+        caller, body = caller_of(request), await request.read()
+        fields = list(request.headers.items())
+        try:
+            # Its nonce is not kept: the same warrant again, while it counts, changes nothing.
+            callers.verified(caller, request.method, request.raw_path, fields, body, utc_now())
+            warrant = read(body)
+            ask = Ask(caller, KeyName(warrant.key_id, warrant.new), REWRAP_PATH)
+        except SignatureRefused as error:
+            refused = guardian.unsigned(caller, str(error))
+            return _answer(refused.status, {"error": refused.reason})
+        except (BlobUnreadable, ValueError) as error:
+            return _answer(400, {"error": str(error)})
+        if not may_rotate(ask, guardian.policy):
+            return _answer(403, {"error": f"no rule lets {ask.caller} rotate {warrant.key_id}"})
+        try:
+            await rewrap.take(warrant, ask.caller)
+        except CustodyError as error:
+            return _answer(409, {"error": str(error)})
+        except (LedgerError, OSError) as error:
+            LOG.error("warrant not taken: %s", error)
+            return _answer(503, {"error": AWAY}, {"Retry-After": "1"})
+        return _answer(202, {"key": warrant.key_id, "epochs": warrant.epochs})
+
     async def metrics(request: web.Request) -> web.Response:
         del request
         return web.Response(
@@ -95,6 +125,7 @@ def application(guardian: Guardian, callers: Callers) -> web.Application:
 
     app = web.Application(client_max_size=MAX_BYTES)
     app.router.add_post(PATH, release)
+    app.router.add_post(REWRAP_PATH, take)
     app.router.add_get("/metrics", metrics)
     return app
 
@@ -127,9 +158,10 @@ async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; raises CustodyError, ValueError or OSError when it cannot."""
     environment = dict(os.environ)
     ledger = ledger_settings(settings, environment)
+    share = load_share(resolve(settings.share_path, environment))
     guardian = Guardian(
         settings.node,
-        load_share(resolve(settings.share_path, environment)),
+        share,
         settings.policy,
         ledger,
         ledger_seconds=settings.ledger_seconds,
@@ -142,11 +174,20 @@ async def serve(settings: GuardianSettings, stop: asyncio.Event) -> None:
     )
     hosts = [*map(str, settings.addresses), settings.node]
     callers = Callers.of(settings.callers, hosts)
-    background = (asyncio.create_task(guardian.recall()), asyncio.create_task(upkeep.run()))
+    rewrap = Rewrap(
+        settings.node,
+        share,
+        ledger,
+        guardian.metrics,
+        resolve(settings.warrants_path, environment),
+        ledger_seconds=settings.ledger_seconds,
+    )
+    work = (guardian.recall(), upkeep.run(), rewrap.run())
+    background = [asyncio.create_task(each) for each in work]
     try:
         await serve_until(
             stop,
-            application(guardian, callers),
+            application(guardian, callers, rewrap),
             settings.addresses,
             settings.port,
             context,

@@ -37,6 +37,32 @@ class GuardianMetrics:
             registry=self.registry,
         )
 
+        self._warrants = Gauge(
+            "guardian_warrants",
+            "Rotations whose content it is to seal anew.",
+            registry=self.registry,
+        )
+        self._resealed = Counter(
+            "guardian_resealed", "Envelopes it sealed anew.", registry=self.registry
+        )
+        self._rewrap_failures = Counter(
+            "guardian_rewrap_failures",
+            "Times that sealing anew stopped short, to be tried again.",
+            registry=self.registry,
+        )
+
+    def warrants(self, number: int) -> None:
+        """Show how many rotations it works on."""
+        self._warrants.set(number)
+
+    def resealed(self) -> None:
+        """Count one envelope."""
+        self._resealed.inc()
+
+    def rewrap_failed(self) -> None:
+        """Count an attempt that came to nothing."""
+        self._rewrap_failures.inc()
+
     def kept_up(self, erased: int, seconds: float) -> None:
         """Count what one round of upkeep erased, and when it ended."""
         self._erased.inc(erased)

@@ -16,13 +16,16 @@ Tenant = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([a-z0-9-]{0,38
 
 
 class RuleSettings(BaseModel):
-    """One `[[rules]]`: `caller` is the common name in the caller's certificate."""
+    """One `[[rules]]`: `caller` is the common name in the caller's certificate; one that `rotates`
+    may have content sealed anew.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     caller: Name
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     classes: Annotated[tuple[Pattern, ...], Field(min_length=1)]
+    rotates: bool = False
 
 
 class GuardianSettings(Settings):
@@ -43,6 +46,7 @@ class GuardianSettings(Settings):
     ledger_addresses: Annotated[tuple[str, ...], Field(min_length=1)]
     ledger_port: Annotated[int, Field(ge=1, le=65535)] = 5432
     ledger_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    warrants_path: ConfigPath = Path("/var/lib/federation/guardian/warrants")
     upkeep_seconds: Annotated[float, Field(ge=0.1, le=86400)] = 600.0
     share_path: ConfigPath = CREDENTIALS / "custody-share"
     certificate_path: ConfigPath = Path("/etc/federation/tls/node.pem")
@@ -59,5 +63,7 @@ class GuardianSettings(Settings):
     @property
     def policy(self) -> Policy:
         """The rules and limits."""
-        rules = tuple(Rule(rule.caller, rule.tenants, rule.classes) for rule in self.rules)
+        rules = tuple(
+            Rule(rule.caller, rule.tenants, rule.classes, rule.rotates) for rule in self.rules
+        )
         return Policy(rules, self.tenant_per_hour, self.total_per_hour)

@@ -57,7 +57,7 @@ class Guardian:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.metrics = GuardianMetrics()
-        self._share, self._policy, self._ledger = share, policy, ledger
+        self._share, self.policy, self._ledger = share, policy, ledger
         self._seconds = ledger_seconds
         self._by = By(f"guardian@{node}", node, clock)
         self._clock = clock
@@ -129,7 +129,7 @@ class Guardian:
         if not await self.recall() or self._past is None:
             return Verdict(Kind.LEDGER_AWAY, AWAY, 1), None
         now = self._clock()
-        verdict = judge(ask, self._policy, self._past, now)
+        verdict = judge(ask, self.policy, self._past, now)
         if verdict.kind is not Kind.RELEASE:
             return verdict, None
         # Counted until it is known that the ledger does not have it: rather one too many.

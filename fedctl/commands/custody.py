@@ -125,6 +125,7 @@ def status(app: App, tenant: str | None) -> None:
 @custody.command()
 @click.argument("key", metavar="TENANT/CLASS")
 @with_shares
+@click.option("--wait", is_flag=True, help="Seal anew here, also with --guardian.")
 @dry_option
 @pass_app
 def rotate(
@@ -133,12 +134,15 @@ def rotate(
     cards_given: tuple[Path, ...],
     asked: tuple[str, ...],
     guardian: str | None,
+    wait: bool,
     dry_run: bool,
 ) -> None:
     """Give a key a new epoch: seal content anew, drop the old data key once nobody needs it.
 
-    The new key is opened by all three pairs before anything is sealed under it. Cut off anywhere,
-    the same command goes on. The old key stays as long as a backup may hold content under it.
+    The new key is opened by all three pairs before anything is sealed under it. With --guardian,
+    the guardian then seals in the background what lies under the old one (see custody status);
+    otherwise this command does. Cut off anywhere, the same command goes on. The old key stays as
+    long as a backup may hold content under it.
     """
     access = app.parts.reach_custody(app)
     given = given_by(
@@ -153,12 +157,18 @@ def rotate(
             app.output.say("{from} to {to}, {phase}: {result} ({reason})".format(**value))
         return
     with working(app, "custody rotate", key[:200]) as work:
-        run, decision = asyncio.run(custody_work.rotation(access, key, given, work.run.log))
+        run, decision = asyncio.run(
+            custody_work.rotation(access, key, given, work.run.log, wait=wait)
+        )
         work.facts |= {"from": run.plan.old, "to": run.plan.new, **_decision(decision)}
         if app.json:
             app.output.data({"run": work.run.id, **work.facts})
         elif decision.kind is Kind.DONE:
             app.output.say(f"{key} is at epoch {run.plan.new}; the key of {run.plan.old} is gone")
+        elif decision.kind is Kind.ACT:
+            app.output.say(
+                f"{key} is at epoch {run.plan.new}; the guardian seals anew: {decision.reason}"
+            )
         elif decision.kind is Kind.WAIT:
             app.output.say(f"{key}: {decision.reason}; run it again later, it goes on from here")
         if decision.kind is Kind.HALT:

@@ -101,10 +101,12 @@ class RunningGuardian:
         status, answer, headers = self.ask("POST", "/release", body, client, fields)
         return status, json.loads(answer), headers
 
-    def signed(self, body: bytes, client: str = "operator") -> dict[str, str]:
-        """The fields that sign a release, of a client that must sign."""
+    def signed(
+        self, body: bytes, client: str = "operator", path: str = "/release"
+    ) -> dict[str, str]:
+        """The fields that sign a request, of a client that must sign."""
         signer = signer_of(client)
-        url = f"https://127.0.0.1:{self.port}/release"
+        url = f"https://127.0.0.1:{self.port}{path}"
         return {} if signer is None else signer.headers("POST", url, body)
 
     def keeper(self, client: str = "operator") -> RemoteGuardian:
@@ -141,6 +143,7 @@ classes = ["content"]
 caller = "operator"
 tenants = ["*"]
 classes = ["*"]
+rotates = true
 """
 
 
@@ -168,6 +171,7 @@ def make_guardian(
         "ledger_port": server.port,
         "ledger_seconds": 20.0,
         "share_path": f"{folder}/share",
+        "warrants_path": f"{folder}/warrants",
         # One certificate serves and speaks to the ledger: the node's.
         "certificate_path": f"{folder}/tls.pem",
         "key_path": f"{folder}/tls.key",

@@ -324,7 +324,7 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
     ),
     "read wrapped keys": (
         "SELECT key_id, epoch, wrapped FROM ledger.custody_epochs",
-        {"gateway", "operator", "owner"},
+        {"gateway", "operator", "guardian", "owner"},
     ),
     "read whose shares there are": (
         "SELECT mark FROM ledger.custody_shares",
@@ -378,7 +378,10 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         set(),
     ),
     "read which prompts are due": ("SELECT ledger.prompts_due(1)", {"guardian", "owner"}),
-    "read what was sealed": ("SELECT envelope FROM ledger.contents", {"operator", "owner"}),
+    "read what was sealed": (
+        "SELECT envelope FROM ledger.contents",
+        {"operator", "guardian", "owner"},
+    ),
     "ship requests": ("SELECT ledger.ship_requests(ARRAY[]::bytea[])", {"gateway", "owner"}),
     "read the migrations": ("SELECT * FROM ledger.migrations", {"owner"}),
     "forget a migration": ("DELETE FROM ledger.migrations", {"owner"}),
