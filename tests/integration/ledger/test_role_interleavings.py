@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
+    initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -32,10 +35,13 @@ from tests.support.reviews import BY, PEPPER, days_passing, give, made, rights, 
 
 T = TypeVar("T")
 PEOPLE = st.sampled_from(["operator", "bea"])
+REVIEWED = st.sampled_from(["role:developer", "role:manager"])
 RIGHTS = st.sampled_from(["scope:inference", "role:developer", "role:manager"])
 RESET = """SET session_replication_role = replica; DELETE FROM ledger.role_proposals;
     DELETE FROM ledger.operators WHERE name <> 'operator';
     UPDATE ledger.operators SET removed_at = NULL; RESET ALL"""
+ENROL = """SET session_replication_role = replica;
+    INSERT INTO ledger.operators (name) VALUES ('bea'); RESET ALL"""
 
 
 @dataclass
@@ -93,32 +99,66 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             self.made_on: dict[int, int] = {}
             self.waiting: dict[int, tuple[Proposal, Family | None]] = {}
 
+        @initialize(target=families, two=st.booleans())
+        def one_operator_or_two(self, two: bool) -> MultipleResults[Family]:
+            if two:
+                world.do(world.superuser.execute(ENROL))
+                self.listed.add("bea")
+                self.enrolled_on["bea"] = -1000
+            return multiple(self.a_new_key(), self.a_new_key())
+
         @rule(target=families)
         def a_key(self) -> Family:
+            return self.a_new_key()
+
+        def a_new_key(self) -> Family:
             family = Family([world.do(made(world.people["operator"]))])
             self.all.append(family)
             return family
 
-        @rule(target=proposals, who=PEOPLE, family=families, right=RIGHTS)
-        def proposed(self, who: str, family: Family, right: str) -> int:
+        @rule(target=proposals, who=PEOPLE, family=families, right=REVIEWED)
+        def proposed(self, who: str, family: Family, right: str) -> MultipleResults[int]:
             return self._propose(who, f"key:{family.keys[0]}", right, family)
 
         @rule(target=proposals, who=PEOPLE, whom=PEOPLE)
-        def another_operator(self, who: str, whom: str) -> int:
+        def another_operator(self, who: str, whom: str) -> MultipleResults[int]:
             return self._propose(who, f"operator:{whom}", REVIEW, None)
 
-        def _propose(self, who: str, subject: str, right: str, family: Family | None) -> int:
+        def _propose(
+            self, who: str, subject: str, right: str, family: Family | None
+        ) -> MultipleResults[int]:
             try:
                 proposal = world.do(give(world.people[who], subject, right))
             except (Forbidden, Rejected):
-                return 0
+                return multiple()
             assert who in self.listed and proposal.state == "waiting"
             self.made_on[proposal.number] = self.today
             self.waiting[proposal.number] = (proposal, family)
-            return proposal.number
+            return multiple(proposal.number)
+
+        @rule(
+            places=st.tuples(st.integers(0, 1), st.integers(0, 1)),
+            days=st.sampled_from([0, 2, 3, 14]),
+            off=st.sampled_from([None, None, None, "operator", "bea"]),
+        )
+        def a_whole_review(self, places: tuple[int, int], days: int, off: str | None) -> None:
+            """What single steps rarely come to: all of them on one proposal, by who may act."""
+            who, by = (sorted(self.listed)[place % len(self.listed)] for place in places)
+            family = Family([world.do(made(world.people["operator"]))])
+            self.all.append(family)
+            proposed = self._propose(who, f"key:{family.keys[0]}", "role:manager", family)
+            if days:
+                self._pass(days)
+            if off is not None:
+                self._take_off(by, off)
+            for number in proposed.values:
+                self._approve(by, number)
 
         @rule(who=PEOPLE, number=proposals)
         def approved(self, who: str, number: int) -> None:
+            self._approve(who, number)
+
+        def _approve(self, who: str, number: int) -> None:
             if not self._decided(who, number, "approve"):
                 return
             proposal, family = self.waiting.pop(number)
@@ -167,6 +207,9 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
 
         @rule(who=PEOPLE, whom=PEOPLE)
         def taken_off(self, who: str, whom: str) -> None:
+            self._take_off(who, whom)
+
+        def _take_off(self, who: str, whom: str) -> None:
             try:
                 world.do(take(world.people[who], f"operator:{whom}", REVIEW))
             except (Forbidden, Rejected):
@@ -205,8 +248,11 @@ def machine(world: World) -> type[RuleBasedStateMachine]:
             )  # fmt: skip
             family.keys.append(world.do(work)[0].id)
 
-        @rule(days=st.integers(1, 15))
+        @rule(days=st.sampled_from([1, 2, 3, 14]))
         def days_passed(self, days: int) -> None:
+            self._pass(days)
+
+        def _pass(self, days: int) -> None:
             world.do(world.superuser.execute(days_passing(days)))
             self.today += days
 
@@ -235,7 +281,7 @@ def test_nothing_widens_without_review_and_no_revoked_key_comes_back(world: Worl
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine(world),
         settings=settings(
-            max_examples=15, stateful_step_count=25, deadline=None,
+            max_examples=60, stateful_step_count=15, deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
