@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import aiohttp
 from ledger import keys
 from ledger.connect import connect
 from tests.bench.key_decay import FILL_KEYS
-from tests.support.gateway import Gateway, write_node_files
+from tests.support.gateway import Gateway, until, write_node_files
 from tests.support.medians import p_value
 from tests.support.postgres import Server, throwaway
 from tests.support.upstream import Engine
@@ -74,6 +75,7 @@ async def _measured(server: Server, folder: Path) -> Answers:
 
 async def _refusals(gateway: Gateway, http: aiohttp.ClientSession) -> dict[str, list[float]]:
     good, revoked = await gateway.key(), await gateway.key()
+    await until(partial(_served, gateway, http, good))
     wrong = apikeys.ApiKey(apikeys.parse(good).id, apikeys.generate().secret).reveal()
     expired = await gateway.key(expires_at=datetime.now(UTC) + timedelta(seconds=1))
     async with await connect(gateway.database.settings("operator")) as connection:
@@ -89,6 +91,15 @@ async def _refusals(gateway: Gateway, http: aiohttp.ClientSession) -> dict[str, 
         for name in rng.sample(list(shown), len(shown)):
             found[name].append(await _asked(gateway, http, shown[name], "GET", "/v1/models", 401))
     return found
+
+
+async def _served(gateway: Gateway, http: aiohttp.ClientSession, key: str) -> bool:
+    """Whether it has found its ledger and its engine."""
+    try:
+        await _asked(gateway, http, key, "GET", "/v1/models", 200)
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _own(gateway: Gateway, http: aiohttp.ClientSession) -> dict[str, list[float]]:
