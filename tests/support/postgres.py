@@ -66,6 +66,7 @@ ssl_min_protocol_version = 'TLSv1.3'
 hba_file = '{root}/pg_hba.conf'
 ident_file = '{root}/pg_ident.conf'
 fsync = off
+jit = off
 full_page_writes = off
 shared_buffers = '32MB'
 max_connections = 60
