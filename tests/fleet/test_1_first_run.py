@@ -22,7 +22,7 @@ def test_the_first_up_ends_with_a_key_and_a_real_answer(
 def test_the_first_key_is_strong_and_custody_is_set_up(
     fleet: Fleet, first_up: dict[str, Any]
 ) -> None:
-    assert first_up["custody"].startswith("default/content made")
+    assert first_up["custody"].startswith("default/content, default/prompts made")
     (key,) = [key for key in fleet.json("keys", "list") if key["name"] == "first key"]
     assert key["tier"] == "strong"
     kept = {key["key_id"]: key["current_epoch"] for key in fleet.json("custody", "status")["keys"]}
