@@ -121,9 +121,10 @@ class Rewrap:
             return await run.run()
 
     async def _end(self, path: Path, warrant: Warrant, why: str) -> None:
+        # Told first: killed in between, it is told twice, and never forgotten without a word.
+        await self._tell(ENDED, warrant, reason=why)
         self._forget(path)
         LOG.info("the warrant for %s is deleted: %s", warrant.key_id, why)
-        await self._tell(ENDED, warrant, reason=why)
 
     async def _tell(self, kind: str, warrant: Warrant, **data: str) -> None:
         event = self._by.event(kind, warrant.key_id, epochs=warrant.epochs, **data)
