@@ -1,7 +1,7 @@
-"""Ed25519 through the keys of notes: RFC 8032's answers, and what Wycheproof tries to slip in.
+"""Ed25519 through the keys of notes: RFC 8032's answers, and signatures that are none.
 
-Wycheproof's files are in no package index. The refusals below are made here after its groups
-(InvalidSignature, SignatureMalleability, TruncatedSignature, SignatureWithGarbage).
+The refusals are what Wycheproof's groups try (InvalidSignature, SignatureMalleability,
+TruncatedSignature, SignatureWithGarbage); its own cases are in `test_wycheproof`.
 """
 
 import pytest

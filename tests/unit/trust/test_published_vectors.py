@@ -1,7 +1,6 @@
 """NIST's CAVP vectors for AES-256-GCM and RFC 5869's for HKDF, through the functions custody uses.
 
-Wycheproof's own files are in no package index; what they try on GCM (changed tag, ciphertext, nonce
-and associated data) is what CAVP's FAIL cases and `test_primitives` try.
+Wycheproof's are in `test_wycheproof`.
 """
 
 import re
