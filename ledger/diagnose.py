@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import LiteralString
 
-from ledger import merkle
 from ledger.checkpoint import opened
 from ledger.connect import Connection, Row
 from ledger.errors import NoteInvalid
@@ -18,9 +17,9 @@ from ledger.findings import Fault, Finding
 from ledger.identifiers import milliseconds_of
 from ledger.log import tiles
 from ledger.note import VerifierKey
+from ledger.proofs import range_hashes
 from ledger.queries import QUERIES
-from ledger.replay import BLOCK, Replay
-from ledger.tiles import perfect_in
+from ledger.replay import BLOCK
 from ledger.translate import translated
 
 _MONTH = re.compile(r"log_(\d{4})_(\d{2})")
@@ -40,9 +39,7 @@ class Bad:
     detail: str = ""
 
 
-async def explain(
-    connection: Connection, keys: Sequence[VerifierKey], replay: Replay, bad: Bad
-) -> list[Finding]:
+async def explain(connection: Connection, keys: Sequence[VerifierKey], bad: Bad) -> list[Finding]:
     """What is wrong at `bad`, in words. Raises LedgerError when the database cannot be asked."""
     place = f"event {bad.seq}"
     if bad.fault is Fault.COLUMNS:
@@ -59,7 +56,7 @@ async def explain(
     if bad.detail == "leaf_hash":
         text = "its bytes do not have the hash that is stored beside them"
         return [Finding(bad.fault, place, text, bad.seq, bad.seq)]
-    return [await _row_or_tile(connection, keys, replay, bad)]
+    return [await _row_or_tile(connection, keys, bad)]
 
 
 async def missing(connection: Connection, start: int, end: int) -> list[Finding]:
@@ -80,11 +77,8 @@ async def missing(connection: Connection, start: int, end: int) -> list[Finding]
     return [Finding(Fault.MISSING, f"event {first}", f"{shown} not there: deleted", first, last)]
 
 
-async def _row_or_tile(
-    connection: Connection, keys: Sequence[VerifierKey], replay: Replay, bad: Bad
-) -> Finding:
+async def _row_or_tile(connection: Connection, keys: Sequence[VerifierKey], bad: Bad) -> Finding:
     """Row and tile disagree: see which of the two the next signed root is made of."""
-    del replay
     tile = (await tiles(connection, [(0, bad.seq // BLOCK)])).get((0, bad.seq // BLOCK), b"")
     at = bad.seq % BLOCK * HASH_BYTES
     place = f"event {bad.seq}"
@@ -123,16 +117,7 @@ async def _tiles_are_signed(connection: Connection, keys: Sequence[VerifierKey],
 
 async def root_of_tiles(connection: Connection, size: int) -> bytes:
     """The root of the first `size` events as the tiles have it; ValueError when some are gone."""
-    wanted: dict[tuple[int, int], None] = {}
-    low = 0
-    while low < size:
-        height = (size - low).bit_length() - 1
-        level, inner = divmod(height, 8)
-        wanted[level, (low >> height << inner) // BLOCK] = None
-        low += 1 << height
-    stored = await tiles(connection, list(wanted))
-    perfect = perfect_in(lambda level, index: stored.get((level, index), b""))
-    return merkle.range_hash(perfect, (0, size))
+    return (await range_hashes(connection, [(0, size)]))[0]
 
 
 async def _partitions_gone(

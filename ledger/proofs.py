@@ -16,15 +16,16 @@ from ledger.translate import translated
 
 async def consistency(connection: Connection, old: int, new: int) -> list[bytes]:
     """A consistency proof out of the stored tiles; ValueError when tiles are missing."""
-    spans = merkle.consistency_ranges(old, new)
-    stored = await tiles(connection, list(tiles_of(spans)))
-    perfect = perfect_in(lambda level, index: stored.get((level, index), b""))
-    return [merkle.range_hash(perfect, span) for span in spans]
+    return await range_hashes(connection, merkle.consistency_ranges(old, new))
 
 
 async def inclusion(connection: Connection, index: int, size: int) -> list[bytes]:
     """An inclusion proof out of the stored tiles; ValueError when tiles are missing."""
-    spans = merkle.inclusion_ranges(index, size)
+    return await range_hashes(connection, merkle.inclusion_ranges(index, size))
+
+
+async def range_hashes(connection: Connection, spans: Sequence[merkle.Range]) -> list[bytes]:
+    """The roots over ranges of leaves out of the stored tiles; ValueError when some are missing."""
     stored = await tiles(connection, list(tiles_of(spans)))
     perfect = perfect_in(lambda level, index: stored.get((level, index), b""))
     return [merkle.range_hash(perfect, span) for span in spans]

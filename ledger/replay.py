@@ -114,6 +114,19 @@ class Replay:
         return EMPTY_ROOT if right is None else right
 
 
+def tiles_of_rows(start: int, stop: int) -> list[tuple[int, int]]:
+    """The tiles (level, index) that rows [start, stop) are in, of every level, and one above."""
+    wanted: dict[tuple[int, int], None] = {}
+    level, first, last = 0, start, stop - 1
+    # One level above the last: a block that is just full has its hash there already.
+    while last >= 0:
+        above = -1 if last == 0 else last // BLOCK
+        first, last = first // BLOCK, last // BLOCK
+        wanted.update(dict.fromkeys((level, index) for index in range(first, last + 1)))
+        level, last = level + 1, above
+    return list(wanted)
+
+
 def leaf_hashes(bodies: Sequence[bytes]) -> list[bytes]:
     """RFC 6962 leaf hashes."""
     return [_sha256(b"\x00" + body).digest() for body in bodies]

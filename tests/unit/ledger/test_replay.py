@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import merkle
-from ledger.replay import BLOCK, Peak, Replay, complete_root, leaf_hashes
+from ledger.replay import BLOCK, Peak, Replay, complete_root, leaf_hashes, tiles_of_rows
 
 LEAVES = leaf_hashes([f"leaf {n}".encode() for n in range(1500)])
 SIZES = st.integers(0, len(LEAVES))
@@ -68,3 +68,29 @@ def test_a_root_that_is_behind_is_refused() -> None:
     replay.grow(LEAVES[:300])
     with pytest.raises(ValueError, match="behind"):
         replay.grow(LEAVES[300:310], [100])
+
+
+@pytest.mark.parametrize(
+    ("rows", "tiles"),
+    [
+        ((0, 0), []),
+        ((0, 1), [(0, 0)]),
+        ((255, 256), [(0, 0), (1, 0)]),
+        ((256, 512), [(0, 1), (1, 0), (2, 0)]),
+        ((70_000, 70_001), [(0, 273), (1, 1), (2, 0), (3, 0)]),
+    ],
+)
+def test_the_tiles_of_rows_are_those_of_every_level_and_of_one_above(
+    rows: tuple[int, int], tiles: list[tuple[int, int]]
+) -> None:
+    assert tiles_of_rows(*rows) == tiles
+
+
+@given(SIZES, st.integers(1, 700))
+def test_whatever_rows_complete_is_in_their_tiles(start: int, count: int) -> None:
+    replay = Replay()
+    replay.grow(LEAVES[:start])
+    leaves = LEAVES[start : start + count]
+    held = tiles_of_rows(start, start + len(leaves))
+    for node in replay.grow(leaves).nodes:
+        assert (node.level, node.index // BLOCK) in held
