@@ -9,6 +9,7 @@ from fedctl import custody_cards
 from fedctl.custody_access import CustodyAccess
 from fedctl.custody_lab import at_hand
 from fedctl.errors import WrongCard
+from ledger.keys import DEFAULT_TENANT
 from trust.shares import Holder, Keeper, Share
 
 CARD = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -22,6 +23,13 @@ ask_option = click.option(
 )  # fmt: skip
 guardian_option = click.option(
     "--guardian", metavar="ADDRESS[:PORT]", help="Ask the guardian there, instead of its card."
+)
+cards_option = click.option(
+    "--cards", "folder", required=True, type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for new cards: memory or a stick that you take away, not this disk.",
+)  # fmt: skip
+tenant_option = click.option(
+    "--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose data keys."
 )
 
 

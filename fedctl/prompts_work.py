@@ -5,19 +5,17 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from fedctl.custody_access import CustodyAccess
-from fedctl.custody_cards import checked
-from fedctl.custody_work import Given
+from fedctl.custody_keepers import Given, known
 from fedctl.errors import FedctlError, WrongCard
 from gateway.spool.record import content_id, finished_id
 from ledger import content, custody, prompts
 from ledger.append import send
 from ledger.connect import Connection, connect
 from ledger.content import Keys
-from ledger.custody import ShareRecord
 from ledger.prompts import CLASS, OPENED, PromptsRecord
 from trust.datakeys import DataKey, KeyName
 from trust.primitives import unpack
-from trust.shares import HOLDERS, Keeper, Share, Wrapped, unwrap
+from trust.shares import HOLDERS, Keeper, Wrapped, unwrap
 
 NEEDED = 2
 
@@ -94,7 +92,7 @@ async def erase(access: CustodyAccess, request: UUID, reason: str) -> bool:
 async def _data_key(connection: Connection, key: str, epoch: int, given: Given) -> DataKey:
     records = await custody.shares(connection)
     two = _enough(given)
-    keepers = [_known(each, records, key.partition("/")[0]) for each in two]
+    keepers = [known(each, records, key.partition("/")[0]) for each in two]
     stored = (await custody.wrapped_keys(connection, key)).get(epoch)
     if stored is None:
         raise FedctlError(f"custody has no data key {key} of epoch {epoch}")
@@ -112,7 +110,3 @@ def _enough(given: Given) -> Sequence[Keeper]:
             "give cards with --share FILE or --ask HOLDER; the guardian is asked with --guardian",
         )
     return two
-
-
-def _known(keeper: Keeper, records: Sequence[ShareRecord], tenant: str) -> Keeper:
-    return checked(keeper, records, tenant) if isinstance(keeper, Share) else keeper
