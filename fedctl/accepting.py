@@ -24,9 +24,10 @@ from deploys import witnesses as known
 from deploys.errors import NodeError
 from deploys.layout import PYTHON
 from deploys.roles.witness import CONFIG_FILE, SEALED_KEY, UNIT
-from fedctl import backups, log_verify, witness_client
+from fedctl import log_verify, witness_client
 from fedctl.errors import ChecksFailed, NotHealthy, Refused
 from fedctl.log_access import LogAccess
+from fedctl.node_jobs import done_well, shell, transient
 from fedctl.remote import Link
 from fedctl.restores import Restore
 from ledger import log, search
@@ -141,20 +142,20 @@ def tell(link: Link, order: Order) -> dict[str, object]:
 
     Raises NodeError with its reason when it refuses.
     """
-    argv = backups.transient(
+    argv = transient(
         USER,
         [PYTHON, "-I", "-m", "daemons.witness", "accept-restore", f"--config={CONFIG_FILE}"],
         credentials=[f"{known.CREDENTIAL}:{SEALED_KEY}"],
         writes=[STATE],
     )
-    backups.shell(link, f"systemctl stop {UNIT}", "stopping the witness")
+    shell(link, f"systemctl stop {UNIT}", "stopping the witness")
     try:
         done = link.run(argv, root=True, stdin=order.encode(), seconds=60.0)
         said: dict[str, object] = json.loads(
-            backups.done_well(link, done, "accepting the restore").strip().splitlines()[-1]
+            done_well(link, done, "accepting the restore").strip().splitlines()[-1]
         )
     finally:
-        backups.shell(link, f"systemctl start {UNIT}", "starting the witness")
+        shell(link, f"systemctl start {UNIT}", "starting the witness")
     return said
 
 

@@ -16,6 +16,7 @@ from fedctl.errors import FedctlError
 from fedctl.guardian_client import RemoteGuardian
 from fedctl.ledger_client import OPERATOR, Ledger
 from fedctl.remote import Links
+from fedctl.restore_target import Held
 from fedctl.work import actor
 from inventory.home import Home
 from ledger.connect import Settings
@@ -113,6 +114,6 @@ def oldest_backup(app: "App") -> datetime | None:
     return oldest_of(held) if len(held) == len(nodes) else None
 
 
-def oldest_of(held: Mapping[str, backups.Held]) -> datetime:
+def oldest_of(held: Mapping[str, Held]) -> datetime:
     """When the oldest of these backups began."""
     return min((b.started for each in held.values() for b in each.backups), default=NO_BACKUP)

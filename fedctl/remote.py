@@ -121,6 +121,17 @@ class Links:
         missing = [node for node in nodes if node.name not in self.open]
         each(missing, self._reach)
 
+    def need(self, nodes: Sequence[Node]) -> list[Link]:
+        """Connect to `nodes`; every session, or the NodeError of the first that has none."""
+        self.reach(nodes)
+        return [self.to(node.name) for node in nodes]
+
+    def to(self, name: str) -> Link:
+        """The session with a node that was reached for; raises the NodeError it failed with."""
+        if name not in self.open:
+            raise self.failed[name]
+        return self.open[name]
+
     def ask(self, nodes: Sequence[Node], question: Callable[[Link], T]) -> dict[str, T]:
         """The answer of every node that gives one; a session that dies is remembered and gone."""
         self.reach(nodes)

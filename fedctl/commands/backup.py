@@ -1,38 +1,21 @@
-"""`backup ...`: make backups, look at them, prove them, and put the database back from one."""
+"""`backup ...`: make backups, look at them, prove them, and put the database back from one.
 
-from typing import Any
+The commands that put it back are in `backup_restore`.
+"""
 
 import click
 
 from daemons.recovery.decide import NAME
-from fedctl import backups, restoring
+from fedctl import backups
 from fedctl.app import App, FedGroup, pass_app
-from fedctl.backups import Held, Points
-from fedctl.commands.deploying import pin
-from fedctl.errors import FedctlError, NeedsYes
-from fedctl.remote import Link, Links
+from fedctl.commands.backup_restore import recover, restore
+from fedctl.errors import FedctlError
+from fedctl.node_jobs import LONG_SECONDS, asked, done_well, run_unit
+from fedctl.remote import Links
 from fedctl.render import age, seconds
-from fedctl.selecting import NodeName, no_lock_option
+from fedctl.restore_points import Points
+from fedctl.restore_target import Held, goal_of
 from fedctl.work import working
-from inventory.model import Role
-
-OVER = "--over-live-cluster"
-target_options = [
-    click.option(
-        "--repository",
-        type=click.IntRange(1, 2),
-        help="1 (role backup) or 2 (role offsite); default: the one with the most WAL.",
-    ),
-    click.option("--set", "label", metavar="LABEL", help="This backup, not the chosen one."),
-    click.option("--node", type=NodeName(), help="Restore on this data node, the others follow."),
-    no_lock_option,
-]
-
-
-def _targeted(command: Any) -> Any:
-    for option in reversed(target_options):
-        command = option(command)
-    return command
 
 
 @click.group(cls=FedGroup)
@@ -53,9 +36,9 @@ def now(app: App, full: bool, offsite: bool) -> None:
         working(app, "backup now", node.name) as work,
         Links(app.parts.connect, app.federation, app.home) as links,
     ):
-        link = _reached(links, node)
+        [link] = links.need([node])
         with work.progress.phase(f"Back up into repository {number} on {node.name}"):
-            _run_unit(link, f"federation-{name}.service")
+            run_unit(link, f"federation-{name}.service")
         found = backups.held(link)
         newest = found.backups[-1]
         work.facts |= {"repository": number, "label": newest.label, "kind": newest.kind}
@@ -102,10 +85,10 @@ def verify(app: App, repository: int | None) -> None:
     ):
         said: dict[str, str] = {}
         for node in nodes:
-            link = _reached(links, node)
+            [link] = links.need([node])
             with work.progress.phase(f"Read every file on {node.name}"):
-                done = link.run(backups.job("verify"), root=True, seconds=backups.LONG_SECONDS)
-                said[node.name] = backups.done_well(link, done, "verifying the repository")
+                done = link.run(backups.job("verify"), root=True, seconds=LONG_SECONDS)
+                said[node.name] = done_well(link, done, "verifying the repository")
         work.facts["verified"] = list(said)
         if app.json:
             app.output.data({"run": work.run.id, "repositories": said})
@@ -120,7 +103,7 @@ def verify(app: App, repository: int | None) -> None:
 @pass_app
 def point(app: App, name: str) -> None:
     """Name this moment, so that a restore can go to it: fedctl backup restore --to NAME."""
-    if not NAME.fullmatch(name) or backups.goal_of(name).kind != "name":
+    if not NAME.fullmatch(name) or goal_of(name).kind != "name":
         raise FedctlError(
             f"{name!r} is no name: letters, digits, dot, hyphen, underscore; no time or number"
         )
@@ -134,7 +117,7 @@ def point(app: App, name: str) -> None:
         link = backups.leader(app.federation, links)
         port = app.federation.ports.postgres
         argv = backups.recovery("point", f"--name={name}", port=port)
-        made = backups.asked(link, argv, "making the point")
+        made = asked(link, argv, "making the point")
         points.add(name, {"time": made["time"], "lsn": made["lsn"]})
         work.facts |= made
         if not made["archived"]:
@@ -154,9 +137,9 @@ def test_restore(app: App) -> None:
         working(app, "backup test-restore", node.name) as work,
         Links(app.parts.connect, app.federation, app.home) as links,
     ):
-        link = _reached(links, node)
+        [link] = links.need([node])
         with work.progress.phase(f"Restore, replay and verify on {node.name}"):
-            measured = _run_unit(link, "federation-restore-test.service")
+            measured = run_unit(link, "federation-restore-test.service")
         work.facts |= measured
         if app.json:
             app.output.data({"run": work.run.id, **measured})
@@ -167,113 +150,8 @@ def test_restore(app: App) -> None:
         )
 
 
-@backup.command()
-@click.option("--to", required=True, help="A time, an event's number, a point's name, or latest.")
-@click.option(OVER, "over", is_flag=True, help="Yes, replace the running database.")
-@_targeted
-@pass_app
-def restore(
-    app: App,
-    to: str,
-    over: bool,
-    repository: int | None,
-    label: str | None,
-    node: str | None,
-    no_lock: bool,
-) -> None:
-    """Replace the running database by a backup, replayed to a moment; the nodes rejoin by itself.
-
-    Events after that moment are gone from the database (their WAL stays in the repositories), and
-    witnesses that saw them say so: see docs/how-to/backups.md before you do this.
-    """
-    wanted = restoring.Wanted(backups.goal_of(to), repository, label, node)
-    if not over:
-        raise NeedsYes(
-            "a restore replaces the running database, and what came after the moment is lost to it",
-            f"say {OVER} when you mean it; after a disaster: fedctl backup recover",
-        )
-    app.confirm(f"Replace the running database of {app.federation.name} by its state at {to}?")
-    with (
-        working(app, "backup restore", to) as work,
-        work.locked(f"backup restore --to {to}", no_lock=no_lock),
-        Links(app.parts.connect, app.federation, app.home) as links,
-    ):
-        restored = restoring.restore_live(work, links, wanted)
-        _tell(app, work.run.id, work.facts, restored)
-
-
-@backup.command()
-@click.option("--to", default="latest", show_default=True, help="As for restore.")
-@_targeted
-@pass_app
-def recover(
-    app: App,
-    to: str,
-    repository: int | None,
-    label: str | None,
-    node: str | None,
-    no_lock: bool,
-) -> None:
-    """After the loss of every data node: rebuild them, with the data from a repository.
-
-    The machines must be there and take the operator's key, like those `bootstrap` is given.
-    """
-    wanted = restoring.Wanted(backups.goal_of(to), repository, label, node)
-    app.confirm(f"Rebuild the data nodes of {app.federation.name} from a backup?")
-    data = app.federation.with_role(Role.DATA)
-    with working(app, "backup recover", to) as work:
-        with work.progress.phase("Host keys"):
-            pin(app, work, [node.name for node in data])
-        with Links(app.parts.connect, app.federation, app.home) as links:
-            restoring.refuse_if_there(links, data)
-        with work.locked(f"backup recover --to {to}", no_lock=no_lock):
-            restored = restoring.recover(work, wanted)
-        _tell(app, work.run.id, work.facts, restored)
-
-
-def _tell(app: App, run: str, facts: dict[str, Any], restored: dict[str, Any]) -> None:
-    facts |= {key: restored[key] for key in ("seconds", "ledger", "node")}
-    if app.json:
-        app.output.data({"run": run, **facts, **restored})
-        return
-    took = restored["seconds"]
-    app.output.say(
-        f"restored on {restored['node']}: {restored['ledger']['rows']} events, root "
-        f"{restored['ledger']['root'][:16]} as signed"
-    )
-    app.output.say(
-        f"{seconds(took['total'])}: preparing {seconds(took['prepare'])}, restoring "
-        f"{seconds(took['restore'])}, replaying {seconds(took['replay'])}, verifying "
-        f"{seconds(took['verify'])}, rejoining {seconds(took['rejoin'])}"
-    )
-
-
-def _reached(links: Links, node: Any) -> Link:
-    links.reach([node])
-    if node.name not in links.open:
-        raise links.failed[node.name]
-    return links.open[node.name]
-
-
-def _run_unit(link: Link, unit: str) -> dict[str, Any]:
-    """Start a job's unit and wait; the JSON it printed last. Raises with what it said."""
-    done = link.run(["systemctl", "start", unit], root=True, seconds=backups.LONG_SECONDS)
-    ask = ["systemctl", "show", "--value", "-p", "InvocationID", unit]
-    invocation = link.run(ask).out.strip()
-    which = (
-        [f"_SYSTEMD_INVOCATION_ID={invocation}"] if invocation else [f"--unit={unit}", "-n", "20"]
-    )
-    argv = ["journalctl", "--quiet", "--no-pager", "--output=cat", *which]
-    lines = link.run(argv, root=True).out.strip().splitlines()
-    if done.code != 0:
-        plain = [line for line in lines if not line.startswith(("{", "Starting ", "Failed "))]
-        told = [line for line in plain if line.startswith(("federation-", "ERROR"))]
-        said = (told or plain)[-1:] or [done.err.strip()]
-        raise FedctlError(
-            f"{link.node.name}: {unit} failed: {said[0]}",
-            f"fedctl logs {unit} --on {link.node.name}",
-        )
-    return backups.last_json(lines)
+for _command in (restore, recover):
+    backup.add_command(_command)
 
 
 def _show(app: App, held: list[Held], points: dict[str, dict[str, str]]) -> None:

@@ -87,10 +87,9 @@ def _carry_out(work: Work, apart: accepting.Apart, given: GivenUp) -> dict[str, 
         for each in apart.witnesses:
             with work.progress.phase(f"The witness on {each.witness} goes on"):
                 try:
-                    if each.witness not in links.open:
-                        raise links.failed[each.witness]
+                    link = links.to(each.witness)
                     order = asyncio.run(accepting.order_for(access, proof, each, restore.size))
-                    accepted[each.witness] = accepting.tell(links.open[each.witness], order)
+                    accepted[each.witness] = accepting.tell(link, order)
                 except NodeError as error:
                     refused[each.witness] = accepting.unreachable(error)
     work.facts |= {"witnesses": accepted, "refused": refused}

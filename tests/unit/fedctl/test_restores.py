@@ -1,4 +1,4 @@
-"""What is remembered of restores, how long their parts took, and that nothing else is accepted."""
+"""What is remembered of restores, and that nothing else is accepted."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import pytest
 
 from fedctl.errors import FedctlError
 from fedctl.restores import Restore, Restores
-from fedctl.restoring import Watch
 from tests.unit.fedctl.fakes import Stage
 
 
@@ -49,12 +48,3 @@ def test_a_reason_is_given(stage: Stage, reason: str) -> None:
     Restores(stage.home).add(restore("one"))
     assert stage.fedctl("ledger", "accept-restore", "--reason", reason, "--yes") != 0
     assert "a reason has" in stage.err.getvalue()
-
-
-def test_the_parts_of_a_restore_add_up() -> None:
-    watch = Watch()
-    for part in ("prepare", "restore", "rejoin"):
-        watch.lap(part)
-    found = watch.all_of({"restore": 3.0, "replay": 2.0, "verify": 1.0})
-    assert list(found) == ["prepare", "restore", "replay", "verify", "rejoin", "total"]
-    assert found["total"] >= 0
