@@ -27,9 +27,19 @@ def head_of(exchange: Exchange, engine: Engine, route: Route, attempt: Attempt |
     return head
 
 
+def is_plain_success(response: Response) -> bool:
+    """Whether what follows the head is an answer: a 200, and not compressed."""
+    return (
+        response.status == 200
+        and response.headers.get(b"content-encoding", b"identity") == b"identity"
+    )
+
+
 async def refusal_in(response: Response) -> UpstreamError:
-    """What a status other than 200 means to our client; the engine's text only where it is for
-    clients and in OpenAI's form."""
+    """What an answer that is no plain success means to our client; the engine's text only where it
+    is for clients and in OpenAI's form."""
+    if response.status == 200:
+        return UpstreamFailed("The engine's answer is compressed.")
     if response.status in (429, 503):
         return UpstreamBusy("The engine is busy. Try again.")
     if response.status in PASSED_ON or response.status == 405:
@@ -39,6 +49,11 @@ async def refusal_in(response: Response) -> UpstreamError:
         if response.status in (404, 405):
             return NotOffered()
     return UpstreamFailed(reason="failed")
+
+
+def blames_the_request(error: UpstreamError) -> bool:
+    """Whether the engine did its work, and another one would say the same."""
+    return isinstance(error, (UpstreamRefused, NotOffered))
 
 
 async def finish(response: Response) -> None:

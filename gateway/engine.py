@@ -56,6 +56,10 @@ class Engine:
         """Whether requests for `model` may go here."""
         return model in self.config.models if self.config.models else model in self.listed
 
+    def may_serve(self, model: str) -> bool:
+        """Whether requests for `model` may come to go here, once the engine lists it."""
+        return not self.config.models or model in self.config.models
+
     def changed(self) -> None:
         """It has just come into another state."""
         self.since = self._clock()

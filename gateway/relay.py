@@ -6,27 +6,27 @@ this gateway is stopped) the audit is completed with what is known by then.
 
 Another engine may be asked as long as the client was sent nothing, and no longer: at most
 `routing.retries` times, and never after a timeout, which has cost the client its patience already.
+A model that is hedged (`hedging`) may have two asked at once, until one of them answers.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from gateway.answers import JSON
-from gateway.asking import finish, head_of, refusal_in
+from gateway.asking import blames_the_request, finish, head_of, refusal_in
 from gateway.engine import Engine
 from gateway.errors import (
     ClientGone,
     EnginesDrained,
-    NotOffered,
     Refused,
     UpstreamError,
     UpstreamFailed,
-    UpstreamRefused,
     UpstreamTimeout,
 )
 from gateway.exchange import Exchange
+from gateway.hedging import Hedger, Opened
 from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
 from gateway.prompts import PromptStore
@@ -35,7 +35,7 @@ from gateway.request_log import ids_of
 from gateway.response import Response
 from gateway.routes import Route
 from gateway.seams import Admission, Audit, Intent, Principal
-from gateway.settings import Limits, Timeouts
+from gateway.settings import Hedging, Limits, Timeouts
 from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
@@ -62,16 +62,19 @@ class Relay:
         limits: Limits,
         clock: Callable[[], datetime],
         prompts: PromptStore,
+        hedging: Mapping[str, Hedging],
     ) -> None:
         self._prompts = prompts
         self._transport, self._upstreams = transport, upstreams
         self._admission, self._metrics = admission, metrics
         self._timeouts, self._limits = timeouts, limits
         self._journal = Journal(node, audit, metrics, clock)
+        self._hedger = Hedger(transport, upstreams, metrics, self._count, hedging)
 
-    def configure(self, timeouts: Timeouts, limits: Limits) -> None:
-        """Take these settings for requests from now on."""
+    def configure(self, timeouts: Timeouts, limits: Limits, hedging: Mapping[str, Hedging]) -> None:
+        """Take these settings for requests from now on; after the engines' own."""
         self._timeouts, self._limits = timeouts, limits
+        self._hedger.configure(hedging)
 
     async def run(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> None:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
@@ -123,10 +126,16 @@ class Relay:
                     self._metrics.not_routed[error.code or ""].inc()
                     raise
                 progress.engine = engine
+                opened = None
                 try:
-                    await self._asked(exchange, intent, call, route, engine, progress)
+                    if self._hedger.on:
+                        opened = await self._hedger.opened(
+                            engine, exchange, call, route, tried, progress
+                        )
+                    await self._asked(exchange, intent, call, route, engine, progress, opened)
                     return
                 except UpstreamError as error:
+                    engine = progress.engine
                     self._count(engine, error, exchange)
                     if exchange.status is not None or not _worth_another(error):
                         raise
@@ -150,24 +159,30 @@ class Relay:
         route: Route,
         engine: Engine,
         progress: Progress,
+        opened: Opened | None = None,
     ) -> None:
-        """One engine's attempt; it is let go of at once when anything goes wrong."""
+        """One engine's attempt, from its first bytes on where `opened`; it is let go of at once
+        when anything goes wrong."""
         failed: bool | None = None
         response: Response | None = None
         progress.asked = True
         trace = exchange.trace
-        attempt = None if trace is None else trace.attempt(engine.name)
+        if opened is not None:
+            engine, response, attempt = opened
+        else:
+            attempt = None if trace is None else trace.attempt(engine.name)
         try:
-            began = exchange.elapsed_seconds
-            head = head_of(exchange, engine, route, attempt)
-            response = await self._transport.post(
-                engine.target, head, call.body, stream=call.stream
-            )
-            progress.waited += exchange.elapsed_seconds - began
-            if response.status != 200:
-                raise await refusal_in(response)
-            if response.headers.get(b"content-encoding", b"identity") != b"identity":
-                raise UpstreamFailed("The engine's answer is compressed.")
+            if response is None:
+                began = exchange.elapsed_seconds
+                head = head_of(exchange, engine, route, attempt)
+                response = await self._transport.post(
+                    engine.target, head, call.body, stream=call.stream
+                )
+                progress.waited += exchange.elapsed_seconds - began
+                if response.status != 200:
+                    raise await refusal_in(response)
+                if response.headers.get(b"content-encoding", b"identity") != b"identity":
+                    raise UpstreamFailed("The engine's answer is compressed.")
             serve = self._stream if call.stream else self._whole
             failed = await serve(exchange, intent, call, route, response, progress)
             if attempt is not None:
@@ -175,9 +190,7 @@ class Relay:
         except UpstreamError as error:
             if attempt is not None:
                 attempt.error = error.reason
-            failed = None if isinstance(error, (UpstreamRefused, NotOffered)) else True
-            if failed is None:
-                failed = False
+            failed = not blames_the_request(error)
             raise
         finally:
             if attempt is not None:
@@ -262,7 +275,7 @@ class Relay:
 
     def _count(self, engine: Engine, error: UpstreamError, exchange: Exchange) -> None:
         reason = error.reason or "failed"
-        if not isinstance(error, (UpstreamRefused, NotOffered)):
+        if not blames_the_request(error):
             engine.failed(reason)
         self._metrics.upstream_errors.labels(engine.name, reason).inc()
         logger.warning(
@@ -287,4 +300,4 @@ class Relay:
 
 def _worth_another(error: UpstreamError) -> bool:
     """Whether another engine may do better: not when the request is to blame, or time is up."""
-    return not isinstance(error, (UpstreamRefused, NotOffered, UpstreamTimeout))
+    return not (blames_the_request(error) or isinstance(error, UpstreamTimeout))

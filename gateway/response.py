@@ -102,6 +102,13 @@ class Response(asyncio.Protocol):
             self._socket.resume_reading()
         return self.body()
 
+    async def begun(self, patience_seconds: float) -> None:
+        """Wait until `read` need not: for a stream's first bytes, or its end. Raises
+        UpstreamError."""
+        while not (self._parts or self.complete):
+            self.deadline = min(self.total_deadline, self._loop.time() + patience_seconds)
+            await self._event()
+
     async def rest(self, max_bytes: int, seconds: float) -> bytes:
         """The rest of a small body; raises UpstreamError."""
         self.deadline = min(self.deadline, self._loop.time() + seconds)

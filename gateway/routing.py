@@ -56,6 +56,18 @@ def choose(candidates: Sequence[Candidate], prefix: bytes, slack: int) -> Choice
     return Choice(least, "fewest waiting")
 
 
+def spare(candidates: Sequence[Candidate]) -> int | None:
+    """The candidate for a hedge, None when there is none: a well one only, and one with room, for
+    a hedge must not be what an engine that suffers gets more of. `room`: that nobody waits for.
+    """
+    well = [
+        (c.load, i)
+        for i, c in enumerate(candidates)
+        if c.room and c.up and c.allowed and not (c.drained or c.tried)
+    ]
+    return min(well)[1] if well else None
+
+
 def _weight(name: str, prefix: bytes) -> bytes:
     """Rendezvous hashing: each prefix ranks all engines by itself, so one that comes or goes moves
     nothing but its own."""

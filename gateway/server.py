@@ -146,6 +146,7 @@ async def assembled(settings: GatewaySettings, material: Material) -> AsyncItera
         settings.limits,
         utc_now,
         recording.prompts,
+        settings.hedging,
     )
     log = RequestLog(utc_now, journal="JOURNAL_STREAM" in os.environ)
     sources = Sources(settings.keys.source_burst, settings.keys.source_per_minute)
@@ -285,9 +286,9 @@ def reload(
     front.timeouts, front.limits = settings.timeouts, settings.limits
     parts.app.limits = settings.limits
     parts.transport.timeouts, parts.transport.limits = settings.timeouts, settings.limits
-    parts.relay.configure(settings.timeouts, settings.limits)
     parts.metrics.know(upstream.name for upstream in settings.upstreams)
     parts.upstreams.configure(settings.upstreams, settings.aliases, settings.routing)
+    parts.relay.configure(settings.timeouts, settings.limits, settings.hedging)
     logging.getLogger().setLevel(settings.log_level.upper())
     parts.health.look_soon()
     logger.info("reloaded", extra={"upstreams": len(settings.upstreams)})

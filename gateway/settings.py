@@ -210,6 +210,23 @@ class Routing(Section):
     breaker_open_seconds: Seconds = 5.0
 
 
+class Hedging(Section):
+    """When a second engine is asked for a model's requests, and for how many of them: a stream
+    whose first bytes take longer than `after_seconds`, an answer of one piece than
+    `whole_after_seconds` (see gateway/hedging.py). None: those are not hedged.
+    """
+
+    after_seconds: Seconds | None = None
+    whole_after_seconds: Seconds | None = None
+    max_share: Annotated[float, Field(ge=0.001, le=1)] = 0.05
+
+    @model_validator(mode="after")
+    def _hedges_something(self) -> Self:
+        if self.after_seconds is None and self.whole_after_seconds is None:
+            raise ValueError("needs after_seconds, whole_after_seconds or both")
+        return self
+
+
 class Timeouts(Section):
     """How long each step may take before the other side counts as gone."""
 
@@ -255,6 +272,7 @@ class GatewaySettings(Settings):
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     aliases: dict[ModelName, ModelName] = Field(default_factory=dict)
     routing: Routing = Routing()
+    hedging: dict[ModelName, Hedging] = Field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     tracing: Tracing = Tracing()
@@ -267,6 +285,24 @@ class GatewaySettings(Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two upstreams are named {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _hedges_come_in_time(self) -> Self:
+        bounds = {
+            "after_seconds": "upstream_first_byte_seconds",
+            "whole_after_seconds": "upstream_total_seconds",
+        }
+        for model, terms in self.hedging.items():
+            if model in self.aliases:
+                real = self.aliases[model]
+                raise ValueError(f"hedging: {model!r} is an alias; write {real!r}")
+            for name, bound in bounds.items():
+                after, most = getattr(terms, name), getattr(self.timeouts, bound)
+                if after is not None and after >= most:
+                    raise ValueError(
+                        f"hedging: {name} of {model!r} must be less than timeouts.{bound} ({most})"
+                    )
         return self
 
 

@@ -204,11 +204,12 @@ def _attempt_attributes(trace: Trace, attempt: Attempt, operation: str) -> Mappi
             "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": trace.served_model,
             "gen_ai.request.max_tokens": trace.max_tokens,
-            **(_usage(trace) if attempt is trace.attempts[-1] else {}),
+            **(_usage(trace) if attempt is trace.answered else {}),
             "http.request.method": "POST",
             "http.response.status_code": attempt.status,
             "error.type": attempt.error,
             "federation.upstream": attempt.engine,
+            "federation.hedge": attempt.hedge or None,
         }
     )
 

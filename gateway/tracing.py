@@ -27,12 +27,13 @@ CLIENT_GONE = "client_gone"
 
 
 class Attempt:
-    """One engine that was asked. `error` None: it answered whole."""
+    """One engine that was asked. `error` None: it answered whole. `hedge`: because another one was
+    slow, and while that was still out."""
 
-    __slots__ = ("began_ns", "ended_ns", "engine", "error", "span_id", "status")
+    __slots__ = ("began_ns", "ended_ns", "engine", "error", "hedge", "span_id", "status")
 
-    def __init__(self, engine: str) -> None:
-        self.engine, self.span_id = engine, new_span_id()
+    def __init__(self, engine: str, *, hedge: bool = False) -> None:
+        self.engine, self.hedge, self.span_id = engine, hedge, new_span_id()
         self.began_ns = self.ended_ns = time.time_ns()
         self.status: int | None = None
         self.error: str | None = CANCELLED
@@ -85,11 +86,17 @@ class Trace:
         """`traceparent` with this request's own span."""
         return f"00-{self.trace_id}-{self.span_id}-01"
 
-    def attempt(self, engine: str) -> Attempt:
+    def attempt(self, engine: str, *, hedge: bool = False) -> Attempt:
         """An engine is being asked."""
-        made = Attempt(engine)
+        made = Attempt(engine, hedge=hedge)
         self.attempts.append(made)
         return made
+
+    @property
+    def answered(self) -> Attempt:
+        """Of those asked, at least one, the one whose tokens were counted."""
+        whole = (attempt for attempt in self.attempts if attempt.error is None)
+        return next(whole, self.attempts[-1])
 
     def header_of(self, attempt: Attempt) -> str:
         """`traceparent` for that engine."""

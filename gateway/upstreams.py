@@ -26,7 +26,7 @@ from gateway.errors import (
     UpstreamFailed,
 )
 from gateway.metrics import GatewayMetrics
-from gateway.routing import Candidate, choose
+from gateway.routing import Candidate, choose, spare
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.transport import Transport
@@ -164,6 +164,27 @@ class Upstreams:
                 self._queues.pop(model, None)
             self._metrics.queued.set(self.queued)
             self._metrics.queue_duration.observe(self._loop.time() - began)
+
+    def spare(self, model: str, tried: Collection[Engine]) -> Engine | None:
+        """An engine for a hedge, with room that nobody waits for and that is now taken: `release`
+        it. None when there is none; never waits."""
+        serving = [engine for engine in self.engines if engine.serves(model)]
+        index = spare(
+            [
+                Candidate(
+                    name=engine.name,
+                    load=engine.active,
+                    room=engine.active < engine.config.max_concurrent
+                    and not any(map(engine.serves, self._queues)),
+                    up=engine.up is not False,
+                    allowed=engine.breaker.opened_at is None,
+                    drained=engine.drained,
+                    tried=engine in tried,
+                )
+                for engine in serving
+            ]
+        )
+        return None if index is None else self._take(serving[index])
 
     def release(self, engine: Engine, *, failed: bool | None) -> None:
         """The request is over. `failed`: whether the engine is to blame; None: it does not tell."""

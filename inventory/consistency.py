@@ -43,6 +43,17 @@ def problems(federation: "Federation") -> tuple[Problem, ...]:
     )
 
 
+def doubts(federation: "Federation") -> tuple[str, ...]:
+    """What is no contradiction, and yet does nothing: one sentence each."""
+    engines = [node for node in federation.nodes if "inference" in node.roles]
+    if federation.inference.hedged and len(engines) < 2:
+        return (
+            "inference.hedge_after_seconds does nothing: there is no second node with the role "
+            "inference that could be asked",
+        )
+    return ()
+
+
 def _settings(federation: "Federation") -> Iterator[Problem]:
     if federation.kind == "site":
         if not federation.network.dns_servers:

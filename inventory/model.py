@@ -169,6 +169,10 @@ class Network(Frozen):
 class Inference(Frozen):
     """The engine and the model it serves; an empty `model_path` means the lab's own small model,
     an empty `tool_call_parser` that the model calls no tools by itself.
+
+    `hedge_after_seconds`: how long an engine may take to begin a stream before a second one is
+    asked as well, `hedge_whole_after_seconds` the same for answers of one piece; None: never.
+    Their bounds are less than the gateway's own timeouts (gateway/settings.py).
     """
 
     engine: Literal["cuda", "cpu"]
@@ -179,6 +183,14 @@ class Inference(Frozen):
     gpu_memory_utilization: Annotated[Fraction, Field(gt=0.1, le=0.95)] = 0.85
     cpu_kvcache_gib: Annotated[Count, Field(ge=1)] = 1
     tool_call_parser: Annotated[str, AfterValidator(tool_parsers.known)] = ""
+    hedge_after_seconds: Annotated[Fraction, Field(gt=0, le=60)] | None = None
+    hedge_whole_after_seconds: Annotated[Fraction, Field(gt=0, le=300)] | None = None
+    hedge_max_share: Annotated[Fraction, Field(ge=0.001, le=1)] = 0.05
+
+    @property
+    def hedged(self) -> bool:
+        """Whether a slow request is sent to a second engine."""
+        return (self.hedge_after_seconds or self.hedge_whole_after_seconds) is not None
 
 
 class Backup(Frozen):

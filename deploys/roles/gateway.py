@@ -78,13 +78,8 @@ def settings(context: NodeContext) -> str:
         drain_seconds=DRAIN_SECONDS,
         collector=tracing.collector and federation.fqdn(federation.node(tracing.collector)),
         sample_ratio=tracing.sample_ratio,
-        upstreams=[
-            {
-                "name": node.name,
-                "host": federation.fqdn(node),
-                # A JSON string is a TOML string.
-                "model": json.dumps(federation.inference.served_model_name),
-            }
-            for node in inference
-        ],
+        inference=federation.inference,
+        # A JSON string is a TOML string.
+        model=json.dumps(federation.inference.served_model_name),
+        upstreams=[{"name": node.name, "host": federation.fqdn(node)} for node in inference],
     )

@@ -4,6 +4,7 @@ import click
 
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.errors import ChecksFailed
+from inventory.consistency import doubts
 from inventory.errors import InventoryInvalid
 from inventory.flows import flows
 
@@ -27,6 +28,8 @@ def check(app: App) -> None:
         ]
         app.output.data({"path": app.inventory_path, "valid": False, "problems": problems})
         raise ChecksFailed(f"{error.path} is not a valid inventory") from error
+    for doubt in doubts(federation):
+        app.output.warn(doubt)
     if app.json:
         app.output.data({"path": app.inventory_path, "valid": True, "problems": []})
         return

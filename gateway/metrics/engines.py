@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.metrics.labels import NOT_ROUTED, SECONDS, UPSTREAM_REASONS
+from gateway.metrics.labels import HEDGES, NOT_ROUTED, SECONDS, UPSTREAM_REASONS
 from gateway.metrics.tallies import Tallies, Tally
 
 
@@ -63,6 +63,14 @@ class EngineMetrics:
             ("upstream",),
             registry=registry,
         )
+        self._hedges = Counter(
+            "gateway_hedges",
+            "Requests whose engine was slow: which engine's answer was taken, or why no second one "
+            "was asked.",
+            ("model", "result"),
+            registry=registry,
+        )
+        self.hedges: dict[tuple[str, str], Counter] = {}
         self.token_counts: dict[tuple[str, str], Tally] = {}
         self.retries: dict[str, Counter] = {}
         self.breaker_open: dict[str, Gauge] = {}
@@ -78,3 +86,9 @@ class EngineMetrics:
             self.upstream_drained.labels(upstream)
             self.retries[upstream] = self.upstream_retries.labels(upstream)
             self.breaker_open[upstream] = self.upstream_breaker_open.labels(upstream)
+
+    def know_hedges(self, models: Iterable[str]) -> None:
+        """Begin all series of these models, which are hedged."""
+        for model in models:
+            for result in HEDGES:
+                self.hedges[model, result] = self._hedges.labels(model, result)

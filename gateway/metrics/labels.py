@@ -41,6 +41,8 @@ COMPONENTS = ("ledger", "listener", "upstreams", "spool")
 LIMITS = ("requests_minute", "tokens_minute", "concurrent", "tokens_day", "tokens_month")
 # The codes of what a request is told that no engine was asked for.
 NOT_ROUTED = ("engines_busy", "engines_drained", "ledger_unavailable", "upstream_failed")
+# What became of a hedge, or why there was none: see gateway/hedging.py.
+HEDGES = ("first", "second", "failed", "cancelled", "over_share", "no_engine")
 TURNED_AWAY = ("connections", "handshakes", "tls")
 SPAN_DROPS = ("queue_full", "not_taken")
 OUTCOMES: tuple[Outcome, ...] = tuple(o for o in Outcome if o is not Outcome.LOST)

@@ -200,7 +200,7 @@ class Door:
         nobody: Any = NoEngine()
         limiter = Limiter(nobody, self.metrics, Terms(), now=clock, clock=clock.moment)
         relay = Relay("n", transport, upstreams, nobody, limiter, self.metrics, timeouts, limits,
-                      clock.moment, nobody)  # fmt: skip
+                      clock.moment, nobody, {})  # fmt: skip
         self._quiet = os.open(os.devnull, os.O_WRONLY)
         gate = KeyringGate(self.keyring, PEPPERS, self.metrics, clock.moment, clock.wall,
                            Sources(burst, 1))  # fmt: skip

@@ -11,11 +11,13 @@ is its script, so that each request of a test chooses what happens:
     "hang N"          nothing more after N events
     "error N"         an error event after N events, then [DONE], as vLLM does it
     "status CODE"     that status, with an error body in OpenAI's form
+    "later CODE"      the same, when `release` is called
     "garbage"         status 200 and a body that is neither JSON nor events
     "huge"            one event that never ends
     "split"           every byte of the stream by itself
 
-Anything else is answered with one word; messages that are none, with 400, as vLLM does.
+Anything else is answered with one word; messages that are none, with 400, as vLLM does. An engine's
+own `script` counts instead, so that two that are asked the same can do different things.
 """
 
 import asyncio
@@ -81,6 +83,7 @@ class Engine:
     tls: ssl.SSLContext | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = field(default_factory=free_port)
+    script: str | None = None
     _runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -148,13 +151,15 @@ class Engine:
         return response
 
     async def _perform(self, request: web.Request, call: Call) -> web.StreamResponse:
-        content = _script(call.raw)
+        content = self.script or _script(call.raw)
         if content is None:
             error = {"message": "bad messages", "type": "BadRequestError", "code": 400}
             return web.json_response({"error": error}, status=400)
         verb, *rest = content.split() or [""]
         values = [float(word) for word in rest if NUMBER.fullmatch(word)]
-        if verb == "status":
+        if verb == "later":
+            await self.released.wait()
+        if verb in ("status", "later"):
             status = int(values[0])
             error = {"message": "no such thing", "type": "BadRequestError", "code": status}
             return web.json_response({"error": error}, status=status)

@@ -81,6 +81,32 @@ def test_spans_go_to_the_collector_the_inventory_names(tmp_path: Path) -> None:
     assert len(read.upstreams) == len(where.federation.with_role(Role.INFERENCE))
 
 
+@pytest.mark.parametrize(
+    ("terms", "read"),
+    [
+        ({}, None),
+        ({"hedge_after_seconds": 2}, (2.0, None, 0.05)),
+        ({"hedge_whole_after_seconds": 300, "hedge_max_share": 0.25}, (None, 300.0, 0.25)),
+        ({"hedge_after_seconds": 60, "hedge_whole_after_seconds": 0.5}, (60.0, 0.5, 0.05)),
+    ],
+)
+def test_a_model_is_hedged_as_the_inventory_says(
+    tmp_path: Path, terms: dict[str, float], read: tuple[float | None, float | None, float] | None
+) -> None:
+    where = context(tmp_path, role=Role.GATEWAY)
+    value = where.federation.model_dump()
+    value["inference"] |= {"served_model_name": "org/model-1.5", **terms}
+    hedged = Federation.model_validate(value)
+    text = settings(type(where)(hedged, where.node, where.home, where.now, where.release))
+    found = GatewaySettings.parse(tomllib.loads(text)).hedging
+    if read is None:
+        assert found == {}
+        return
+    ((model, kept),) = found.items()
+    assert model == "org/model-1.5"
+    assert (kept.after_seconds, kept.whole_after_seconds, kept.max_share) == read
+
+
 def test_a_federation_without_an_engine_is_refused(tmp_path: Path) -> None:
     where = context(tmp_path, role=Role.GATEWAY)
     others = tuple(n for n in where.federation.nodes if not n.has(Role.INFERENCE))

@@ -429,6 +429,18 @@ def test_a_wrong_inventory_is_refused_with_field_and_value(stage: Stage, tmp_pat
     assert stage.fedctl("-i", str(tmp_path / "none.toml"), "status") == 2
 
 
+def test_a_hedge_without_a_second_engine_is_a_warning(stage: Stage, tmp_path: Path) -> None:
+    hedged = tmp_path / "hedged.toml"
+    hedged.write_text(
+        LAB.read_text().replace("[inference]\n", "[inference]\nhedge_after_seconds = 2\n")
+    )
+    assert stage.fedctl("-i", str(hedged), "inventory", "check") == 0
+    assert "nothing wrong" in data(stage)
+    assert "no second node with the role inference" in said(stage)
+    assert stage.fedctl("-i", str(LAB), "inventory", "check") == 0
+    assert "warning" not in said(stage)
+
+
 def test_runs_are_listed_and_shown(stage: Stage) -> None:
     stage.fedctl("apply", "--yes")
     assert stage.fedctl("runs", "list") == 0

@@ -62,7 +62,9 @@ def test_every_metric_is_there_with_its_labels() -> None:
     for name, labels in re.findall(r"^\| `(gateway_[a-z_]+)` \| (.*?) \|", TEXT, re.M):
         found[name.removesuffix("_total")] = set(re.findall(r"`(\w+)`", labels))
     real = {}
-    for family in GatewayMetrics(["engine"]).registry.collect():
+    known = GatewayMetrics(["engine"])
+    known.know_hedges(["model"])
+    for family in known.registry.collect():
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         real[family.name] = labels
     assert found == real
@@ -80,6 +82,7 @@ def test_every_metric_is_there_with_its_labels() -> None:
         *metrics.LIMITS,
         *metrics.SPAN_DROPS,
         *metrics.NOT_ROUTED,
+        *metrics.HEDGES,
         *metrics_app.PATHS,
         *get_args(State),
         *Scope,
@@ -108,7 +111,7 @@ def test_every_header_that_decides_something_is_there() -> None:
 
 def test_every_attribute_of_a_span_is_there() -> None:
     trace = Trace("1" * 32, None)
-    trace.attempt("engine")
+    trace.attempt("engine", hedge=True)
     trace.model = trace.served_model = trace.tenant = trace.error = "x"
     trace.usage, trace.max_tokens, trace.first_token_seconds = Usage(1, 1), 1, 0.1
     trace.attempts[0].status = 200

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routing import Breaker, Candidate, choose
+from gateway.routing import Breaker, Candidate, choose, spare
 
 candidates = st.lists(
     st.builds(
@@ -41,6 +41,16 @@ def test_nobody_is_sent_where_it_may_not_go(
         assert not any(e.up for e in usable)
     rivals = [e.load for e in usable if e.room and e.up == chosen.up]
     assert chosen.load <= min(rivals) + (slack if prefix else 0)
+
+
+@given(candidates)
+def test_a_hedge_goes_to_a_well_engine_with_room_only(engines: list[Candidate]) -> None:
+    well = [e for e in engines if e.room and e.up and e.allowed and not (e.drained or e.tried)]
+    index = spare(engines)
+    assert (index is None) is (not well)
+    if index is not None:
+        assert engines[index] in well
+        assert engines[index].load == min(e.load for e in well)
 
 
 @given(candidates, st.binary(min_size=1, max_size=8))

@@ -21,6 +21,7 @@ def test_a_small_file_suffices() -> None:
     assert settings.listen.port == 8443
     assert str(settings.tls.key_path) == "$CREDENTIALS_DIRECTORY/tls.key"
     assert settings.limits.max_body_bytes == 1 << 20
+    assert settings.hedging == {}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,15 @@ def test_a_small_file_suffices() -> None:
         ({"ledger": {"hosts": ["a", "b"], "addresses": ["10.0.0.1"]}}, "as many as hosts"),
         ({"timeouts": {"body_read_seconds": 0}}, "greater than 0"),
         ({"secret": "x"}, "secret"),
+        ({"hedging": {"a": {"after_seconds": 0}}}, "greater than 0"),
+        ({"hedging": {"a": {"after_seconds": -1}}}, "greater than 0"),
+        ({"hedging": {"a": {"after_seconds": float("nan")}}}, "less than or equal"),
+        ({"hedging": {"a": {"after_seconds": 120}}}, r"first_byte_seconds \(120"),
+        ({"hedging": {"a": {"whole_after_seconds": 600}}}, r"total_seconds \(600"),
+        ({"hedging": {"a": {"after_seconds": 1, "max_share": 0}}}, "greater than or equal"),
+        ({"hedging": {"a": {"after_seconds": 1, "max_share": 1.5}}}, "less than or equal"),
+        ({"hedging": {"a": {}}}, "needs after_seconds, whole_after_seconds or both"),
+        ({"hedging": {"b": {"after_seconds": 1}}, "aliases": {"b": "a"}}, "alias; write 'a'"),
     ],
 )
 def test_a_wrong_file_is_refused(change: dict[str, Any], said: str) -> None:

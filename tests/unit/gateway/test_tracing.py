@@ -128,3 +128,15 @@ def test_nothing_of_opentelemetry_is_loaded_by_a_gateway_without_a_collector() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tokens_are_the_spans_whose_engine_answered_and_a_hedge_is_marked() -> None:
+    trace = Trace("1" * 32, None)
+    slow, hedge = trace.attempt("one"), trace.attempt("two", hedge=True)
+    assert trace.answered is hedge
+    slow.error, trace.usage = None, Usage(7, 3)
+    assert trace.answered is slow
+    _, first, second = [dict(span.attributes or {}) for span in spans_of(trace, Resource({}))]
+    assert first["gen_ai.usage.output_tokens"] == 3 and "federation.hedge" not in first
+    assert second["federation.hedge"] is True and second["error.type"] == "cancelled"
+    assert "gen_ai.usage.output_tokens" not in second

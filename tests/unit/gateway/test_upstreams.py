@@ -167,6 +167,44 @@ async def test_an_engine_that_fails_is_left_alone_for_a_while_and_then_tried_by_
     assert await upstreams.acquire("a", b"") is engine
 
 
+async def test_a_hedge_takes_room_of_another_engine_and_never_waits() -> None:
+    configs = (upstream("one", "a", max_concurrent=1), upstream("two", "a"), upstream("three", "b"))
+    upstreams = made({}, *configs)
+    one = await upstreams.acquire("a", b"")
+    two = upstreams.spare("a", [one])
+    assert two is not None and (two.name, two.active, one.active) == ("two", 1, 1)
+    assert upstreams.spare("a", [one, two]) is None
+    assert upstreams.spare("a", [one]) is two and upstreams.spare("a", [one]) is None
+    upstreams.release(two, failed=None)
+    assert upstreams.spare("a", [one]) is two
+
+
+async def test_a_hedge_takes_nothing_where_somebody_waits() -> None:
+    configs = (upstream("one", "a", "b", max_concurrent=1), upstream("two", "a", "b"))
+    upstreams = made({}, *configs)
+    one = await upstreams.acquire("a", b"")
+    two = upstreams.engines[1]
+    waiting = asyncio.create_task(upstreams.acquire("b", b"", [two]))
+    await asyncio.sleep(0)
+    assert upstreams.queued == 1 and upstreams.spare("a", [one]) is None
+    upstreams.release(one, failed=None)
+    assert await waiting is one and upstreams.spare("a", [one]) is two
+
+
+async def test_a_hedge_finds_no_engine_out_that_others_are_kept_from() -> None:
+    upstreams = made({}, upstream("one", "a"), upstream("two", "a"), breaker_failures=1)
+    one = await upstreams.acquire("a", b"")
+    two = upstreams.spare("a", [one])
+    assert two is not None
+    upstreams.release(two, failed=True)
+    assert upstreams.spare("a", [one]) is None
+    upstreams.release(two, failed=False)
+    two.active += 1
+    assert upstreams.spare("a", [one]) is two
+    await upstreams.look()
+    assert two.up is False and upstreams.spare("a", [one]) is None
+
+
 async def test_new_settings_keep_what_is_known_of_engines_that_stay() -> None:
     stays = upstream("one")
     upstreams = made({"https://one": LISTING}, stays)

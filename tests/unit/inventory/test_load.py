@@ -65,6 +65,24 @@ def test_the_files_we_ship_load(name: str) -> None:
 
 # (what is changed, to what, the field the report names, words its expectation contains)
 REFUSED: dict[str, tuple[str, object, str, str]] = {
+    "a hedge at once": (
+        "inference.hedge_after_seconds",
+        0,
+        "inference.hedge_after_seconds",
+        "greater than 0",
+    ),
+    "a hedge that no gateway waits for": (
+        "inference.hedge_whole_after_seconds",
+        float("nan"),
+        "inference.hedge_whole_after_seconds",
+        "less than or equal to 300",
+    ),
+    "hedges without end": (
+        "inference.hedge_max_share",
+        1.5,
+        "inference.hedge_max_share",
+        "less than or equal to 1",
+    ),
     "a node outside the subnet": (
         "nodes.alpha.address",
         "203.0.113.1",
