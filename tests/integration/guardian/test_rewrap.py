@@ -1,11 +1,15 @@
 """A rotation that goes on in the background, in a guardian that is killed meanwhile."""
 
 import asyncio
+import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from daemons.guardian.metrics import GuardianMetrics
+from daemons.guardian.rewrap import Rewrap
 from deploys.own_secrets import operator_signing
 from tests.integration.guardian.test_commands import ALL, KEY, Desk
 from tests.support.gateway import until
@@ -14,6 +18,7 @@ from tests.support.postgres import Server
 from trust import warrants
 from trust.callers import public_hex
 from trust.datakeys import KeyName
+from trust.shares import Share
 
 pytestmark = pytest.mark.postgres
 RESEAL = "EXECUTE ON FUNCTION ledger.reseal_content(uuid, text, bytea, bigint, bytea)"
@@ -88,3 +93,33 @@ def test_a_warrant_is_taken_of_who_may_and_of_what_opens_its_keys(
             assert guardian.ask("POST", "/rewrap", body, client, fields)[0] == status
         assert guardian.ask("POST", "/rewrap", good.to_bytes(), "operator")[0] == 401
         assert kept(guardian) == [] and "custody.warranted" not in desk.kinds()
+
+
+async def test_a_warrant_stays_until_its_end_is_recorded(
+    database: Server, tmp_path: Path, three: tuple[Share, ...]
+) -> None:
+    # So old that it is over, whatever became of its rotation.
+    path = tmp_path / "any.warrant"
+    warrant = warrants.issue(KEY, 1, 2, [1], three[:2])
+    path.write_bytes(KEY.encode() + b"\n" + warrants.closed(warrant, three[2]))
+    os.utime(path, (0, 0))
+    metrics = GuardianMetrics()
+
+    async def works_until(happened: Callable[[], bool]) -> None:
+        ledger = database.settings("guardian")
+        rewrap = Rewrap("g", three[2], ledger, metrics, tmp_path, ledger_seconds=5)
+        task = asyncio.create_task(rewrap.run())
+        await until(lambda: asyncio.sleep(0, happened()), 60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    database.stop()
+    try:
+        await works_until(lambda: b"guardian_rewrap_failures_total 1.0" in metrics.text())
+        assert path.exists()
+    finally:
+        database.start()
+    # The next one, as after a kill, finds it and ends it.
+    await works_until(lambda: not path.exists())
+    ended = "SELECT count(*) FROM ledger.inbox WHERE kind = 'custody.warrant_ended'"
+    assert database.psql(ended, "federation") == "1"
