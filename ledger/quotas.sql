@@ -40,13 +40,15 @@ SELECT g.version, k.id, k.name, k.digest, k.pepper_version, k.scopes, k.roles, k
        least(k.expires_at, s.ends_at, s.overlap_ends_at) AS expires_at, k.revoked_at, s.tier,
        s.family, t.models AS tenant_models, to_jsonb(l) AS limits, to_jsonb(tl) AS tenant_limits,
        CASE WHEN t.prompts THEN coalesce(v.vouched, '') END AS prompts
-FROM ledger.keyring AS g
+-- The planner takes a table never analyzed for 2,200 rows and a function for 1,000: told that each
+-- is one, it finds the whole cheap, and no server compiles it.
+FROM (SELECT version FROM ledger.keyring LIMIT 1) AS g
 LEFT JOIN (ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id)
     ON k.id = ANY (%(ids)s)
 LEFT JOIN ledger.tenants AS t ON t.name = k.tenant
 LEFT JOIN ledger.custody_keys AS c ON t.prompts AND c.key_id = t.name || '/prompts'
 LEFT JOIN ledger.custody_sealing AS v ON v.key_id = c.key_id AND v.epoch = c.current_epoch
-LEFT JOIN LATERAL ledger.limits_now('key:' || s.family) AS l ON true
+LEFT JOIN LATERAL (SELECT * FROM ledger.limits_now('key:' || s.family) LIMIT 1) AS l ON true
 LEFT JOIN ledger.limits AS tl ON tl.subject = 'tenant:' || k.tenant
 
 -- name: upstreams_drained
