@@ -53,6 +53,7 @@ ROLES = {
 }
 TEMPLATE = "migrated"
 START_SECONDS = 90
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 4 << 30
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -69,6 +70,7 @@ fsync = off
 jit = off
 full_page_writes = off
 shared_buffers = '32MB'
+max_wal_size = '128MB'
 max_connections = 60
 autovacuum = off
 log_min_messages = warning
@@ -149,16 +151,21 @@ class Server:
             self.process = None
 
     def fresh_database(self) -> None:
-        """Replace `federation` by a migrated copy without rows (about 0.1 s)."""
-        self.psql("DROP DATABASE IF EXISTS federation WITH (FORCE)")
-        self.psql(
-            f"CREATE DATABASE federation OWNER fedledger TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"
-        )
-        self.psql(
-            "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
-            "GRANT CONNECT ON DATABASE federation"
-            " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_keys, fed_guardian,"
-            " fed_metrics"
+        """Replace `federation` by a migrated, empty copy (0.03 s in memory, 0.2 s on disk)."""
+        self._psql(
+            "postgres",
+            [
+                "-c",
+                "DROP DATABASE IF EXISTS federation WITH (FORCE)",
+                "-c",
+                f"CREATE DATABASE federation OWNER fedledger TEMPLATE {TEMPLATE}"
+                " STRATEGY FILE_COPY",
+                "-c",
+                "REVOKE ALL ON DATABASE federation FROM PUBLIC;"
+                "GRANT CONNECT ON DATABASE federation"
+                " TO fed_gateway, fed_operator, fed_sequencer, fed_backup, fed_keys, fed_guardian,"
+                " fed_metrics",
+            ],
         )
 
     def empty_database(self) -> None:
@@ -184,11 +191,13 @@ class Server:
 
 
 @contextmanager
-def throwaway(configuration: str = "") -> Iterator[Server]:
-    """A server with a migrated template database; `configuration` comes after ours, and so wins."""
+def throwaway(configuration: str = "", folder: Path | None = None) -> Iterator[Server]:
+    """A server with a migrated template database, in a folder of its own in `folder` (None: where
+    temporary files go); `configuration` comes after ours, and so wins.
+    """
     if not (BINARIES / "initdb").exists():
         pytest.fail(f"{BINARIES} has no PostgreSQL 15: apt-get install postgresql-15")
-    root = Path(tempfile.mkdtemp(prefix="fedpg-"))
+    root = Path(tempfile.mkdtemp(prefix="fedpg-", dir=folder))
     server = None
     try:
         server = make(root, configuration)
@@ -207,7 +216,7 @@ def throwaway(configuration: str = "") -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """The session's server, with an unmigrated `federation`."""
-    with throwaway() as server:
+    with throwaway(folder=_quickest_place()) as server:
         yield server
 
 
@@ -267,6 +276,17 @@ def make(root: Path, more: str = "") -> Server:
     for name in (*ROLES, "stranger"):
         server.make_client(name)
     return server
+
+
+def _quickest_place() -> Path | None:
+    """Memory, where there is plenty of it and no other choice was made; else where temporary files
+    go. A test's database has nothing to survive, and each test makes one of 300 files anew: that
+    takes a tenth of the time there.
+    """
+    chosen = any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP"))
+    if chosen or not os.access(MEMORY, os.W_OK):
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES else None
 
 
 def _as_postgres(*options: str) -> list[str | Path]:
