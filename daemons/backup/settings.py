@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from inventory.config import CREDENTIALS, ConfigPath, Settings
-from inventory.model import Port, Weekday
+from inventory.fields import Port, Weekday
 
 
 class LiveSettings(Settings):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from inventory.config import CREDENTIALS, ConfigPath, Settings
-from inventory.model import Port
+from inventory.fields import Port
 
 
 class KeyDecaySettings(Settings):

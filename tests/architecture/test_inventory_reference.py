@@ -7,17 +7,17 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from inventory import model
+from inventory import model, sections
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "inventory.md").read_text()
 PARTS: dict[str, type[BaseModel]] = {
     "The federation": model.Federation,
-    "`[network]`": model.Network,
-    "`[inference]`": model.Inference,
-    "`[ports]`": model.Ports,
-    "`[backup]`": model.Backup,
-    "`[keys]`": model.Keys,
-    "`[tracing]`": model.Tracing,
+    "`[network]`": sections.Network,
+    "`[inference]`": sections.Inference,
+    "`[ports]`": sections.Ports,
+    "`[backup]`": sections.Backup,
+    "`[keys]`": sections.Keys,
+    "`[tracing]`": sections.Tracing,
     "`[nodes.NAME]`": model.Node,
     "`limits`": model.Limits,
     "`ssh`": model.Ssh,

@@ -14,7 +14,8 @@ from daemons.restore_test.settings import RestoreTestSettings
 from deploys.own_secrets import passphrase_name, passphrase_text, store_of
 from deploys.pgbackrest import DATABASE_CONF, HANDED_OVER, REPOSITORY_CONF, TEST_CONF
 from deploys.roles.archive import JOBS_CONFIG, TEST_CONFIG, archiving, repository
-from inventory.model import Backup, Role
+from inventory.model import Role
+from inventory.sections import Backup
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 from tests.ops.played import with_users

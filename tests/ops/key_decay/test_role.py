@@ -11,7 +11,8 @@ from daemons.key_decay.settings import KeyDecaySettings
 from deploys.firewall_rules import rules
 from deploys.own_secrets import WEBHOOK_SECRET, rotate_webhook, store_of
 from deploys.roles.key_decay import CONFIG_FILE, NAME, SEALED_WEBHOOK, key_decay
-from inventory.model import Keys, Role
+from inventory.model import Role
+from inventory.sections import Keys
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
 from tests.ops.played import with_secrets, with_users

@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from deploys.roles.monitoring import ALERTMANAGER, PROMETHEUS, monitoring
 from deploys.roles.node_exporter import UNIT as NODE_EXPORTER
 from deploys.roles.node_exporter import node_exporter
-from inventory.model import Ports, Role
+from inventory.model import Role
+from inventory.sections import Ports
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply
 from tests.ops.played import with_users

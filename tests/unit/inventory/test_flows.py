@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from inventory.flows import allowed, flows, inbound, outbound
 from inventory.load import HERE, load
-from inventory.model import Federation, Node, Role, Tracing
+from inventory.model import Federation, Node, Role
+from inventory.sections import Tracing
 
 LAB = load(HERE / "lab.toml")
 SITE = load(HERE / "federation.toml")
