@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploys.layout import AUTHORITY, CERTIFICATE, CONFIG, STATE, credential
+from deploys.postgres import CLUSTERS, DATA, SOCKETS
 from deploys.templates import render
 from inventory.model import Federation, Node, Role
 
@@ -24,10 +25,6 @@ DATABASE_UNIT = "federation-patroni.service"
 TEST_UNIT = "federation-restore-test.service"
 USER = "fedbackup"
 TEST_USER = "fedrestore"
-VERSION = "15"
-CLUSTERS = f"/var/lib/postgresql/{VERSION}"
-DATA = f"{CLUSTERS}/federation"
-SOCKETS = "/run/postgresql"
 HOME = f"{STATE}/backup"
 REPOSITORY = f"{HOME}/repository"
 # In memory, of the repository's unit: its passphrase, for what its clients have it do.

@@ -8,7 +8,8 @@ from daemons.backup.decide import Backup
 from deploys.errors import FailureKind, NodeError
 from deploys.layout import PYTHON
 from deploys.own_secrets import PASSPHRASE
-from deploys.pgbackrest import CLUSTERS, DATA, USER, number_of, repositories
+from deploys.pgbackrest import USER, number_of, repositories
+from deploys.postgres import CLUSTERS, DATA
 from fedctl.app import App
 from fedctl.errors import FedctlError
 from fedctl.node_jobs import TLS_KEY, asked, transient

@@ -9,10 +9,20 @@ from shlex import quote
 from typing import Any
 
 from deploys.errors import FailureKind, NodeError
-from deploys.pgbackrest import CLUSTERS, DATA, DATABASE_CONF, VERSION, repositories
+from deploys.pgbackrest import DATABASE_CONF, repositories
+from deploys.postgres import (
+    BINARIES,
+    CLUSTERS,
+    COMMON,
+    DATA,
+    DEBIAN_UNITS,
+    NO_CLUSTER,
+    NO_CLUSTER_FILE,
+    PACKAGE,
+    VERSION,
+)
 from deploys.replication import ETCD, NAMESPACE, PATRONI, etcd_url
 from deploys.roles.archive import FULL, OFFSITE
-from deploys.roles.data import NO_CLUSTER
 from fedctl.backups import recovery
 from fedctl.errors import FedctlError
 from fedctl.node_jobs import asked, shell
@@ -104,15 +114,13 @@ def forget(federation: Federation, link: Link, others: Sequence[Link]) -> None:
 
 def prepare(link: Link) -> None:
     """PostgreSQL's programs and user, before any cluster: as the deploy will have them."""
-    folder = "/etc/postgresql-common"
-    units = ("postgresql.service", f"postgresql@{VERSION}-main.service")
     apt = "DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120"
     script = [
-        f"mkdir -p {folder}",
-        f"printf %s {quote(NO_CLUSTER)} >{folder}/createcluster.conf",
-        *(f"ln -sfn /dev/null /etc/systemd/system/{unit}" for unit in units),
-        f"test -x /usr/lib/postgresql/{VERSION}/bin/postgres || {apt} update",
-        f"{apt} install -y --no-install-recommends postgresql-{VERSION}",
+        f"mkdir -p {COMMON}",
+        f"printf %s {quote(NO_CLUSTER)} >{NO_CLUSTER_FILE}",
+        *(f"ln -sfn /dev/null /etc/systemd/system/{unit}" for unit in DEBIAN_UNITS),
+        f"test -x {BINARIES}/postgres || {apt} update",
+        f"{apt} install -y --no-install-recommends {PACKAGE}",
         f"install -d -o postgres -g postgres {CLUSTERS}",
     ]
     shell(link, "\n".join(script), f"installing PostgreSQL {VERSION}", INSTALL_SECONDS)

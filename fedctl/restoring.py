@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploys.errors import NodeError
-from deploys.pgbackrest import DATA, repositories
+from deploys.pgbackrest import repositories
+from deploys.postgres import DATA
 from fedctl import backups, restore_steps
 from fedctl.commands.deploying import carry_out
 from fedctl.errors import FedctlError

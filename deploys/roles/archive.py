@@ -8,6 +8,7 @@ WAL, the jobs, their timers, and on the first one the restore test.
 from pydantic import SecretStr
 from pyinfra.api import deploy
 
+from deploys import postgres
 from deploys.context import NodeContext
 from deploys.errors import DeployError
 from deploys.exporters import masks, unit_file
@@ -29,13 +30,11 @@ from deploys.pgbackrest import (
     TEST_UNIT,
     TEST_USER,
     USER,
-    VERSION,
     database_conf,
     number_of,
     repository_conf,
     test_conf,
 )
-from deploys.roles.data import NO_CLUSTER
 from deploys.roles.node_exporter import TEXTFILES
 from deploys.roles.node_exporter import USER as NODE_USER
 from deploys.templates import render
@@ -118,25 +117,19 @@ def _software(context: NodeContext) -> None:
     """pgBackRest, and where backups are restored for a test, PostgreSQL without a cluster."""
     node = context.node
     restores = node.has(Role.BACKUP) and not node.has(Role.DATA)
-    no_cluster = "/etc/postgresql-common/createcluster.conf"
     managed(
         name="Repository: before its packages",
         directories=[
             ManagedDirectory(FOLDER),
-            *([ManagedDirectory("/etc/postgresql-common")] if restores else []),
+            *([ManagedDirectory(postgres.COMMON)] if restores else []),
         ],
         files=[
             ManagedFile(WRAPPER, render("with_passphrase", credential=PASSPHRASE), mode=0o755),
-            *([ManagedFile(no_cluster, NO_CLUSTER)] if restores else []),
+            *([ManagedFile(postgres.NO_CLUSTER_FILE, postgres.NO_CLUSTER)] if restores else []),
         ],
-        links=masks(
-            [
-                DEBIAN_UNIT,
-                *(["postgresql.service", f"postgresql@{VERSION}-main.service"] if restores else []),
-            ]
-        ),
+        links=masks([DEBIAN_UNIT, *(postgres.DEBIAN_UNITS if restores else ())]),
     )
-    names = [PACKAGE, *([f"postgresql-{VERSION}"] if restores else [])]
+    names = [PACKAGE, *([postgres.PACKAGE] if restores else [])]
     packages(name="Repository: packages", names=names)
 
 

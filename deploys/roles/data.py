@@ -9,14 +9,22 @@ What runs is `federation-patroni.service` on /var/lib/postgresql/VERSION/federat
 * `schema`: the ledger's migrations, on whichever node leads, over the local socket.
 """
 
-from collections.abc import Mapping
-
 from pyinfra.api import deploy
 
 from deploys.context import NodeContext, Patroni
+from deploys.database_files import (
+    EXPORTER,
+    FOLDER,
+    METRICS_USER,
+    OWNER,
+    WRAPPER,
+    configuration,
+    owner_dsn,
+    unit_files,
+)
 from deploys.errors import DeployError
-from deploys.exporters import WEB, masks, unit_file, web_config, web_path
-from deploys.layout import AUTHORITY, CONFIG, LIBRARY, credential, unit_path
+from deploys.exporters import WEB, masks, web_config
+from deploys.layout import unit_path
 from deploys.operations.database import cluster_sql, database, migrated
 from deploys.operations.environments import PATRONIS, Environment, environment
 from deploys.operations.files import ManagedDirectory, ManagedFile, managed
@@ -24,62 +32,53 @@ from deploys.operations.packages import packages
 from deploys.operations.replication import claimed, configured, following, founded, led, prepared
 from deploys.operations.system_users import SystemUser, system_users
 from deploys.operations.units import Unit, units
-from deploys.pgbackrest import repositories
-from deploys.replication import ETCD, NAMESPACE, PATRONI, SCOPE, archiving, members
+from deploys.postgres import (
+    BINARIES,
+    CLUSTERS,
+    COMMON,
+    DATA,
+    DEBIAN_UNITS,
+    NO_CLUSTER,
+    NO_CLUSTER_FILE,
+    PACKAGE,
+    SOCKETS,
+)
+from deploys.replication import ETCD
 from deploys.ship import destination
-from deploys.templates import HERE, render
-from inventory.model import Node, Role
-from ledger import access
+from deploys.templates import HERE
 
-VERSION = "15"
-BINARIES = f"/usr/lib/postgresql/{VERSION}/bin"
-CLUSTERS = f"/var/lib/postgresql/{VERSION}"
-DATA = f"{CLUSTERS}/federation"
-FOLDER = f"{CONFIG}/postgres"
-SOCKETS = "/run/postgresql"
-PATRONI_CONFIG = f"{CONFIG}/patroni.yml"
-WRAPPER = f"{LIBRARY}/patroni_main.py"
 # Before there was replication, PostgreSQL ran under this unit.
 SINGLE = "federation-postgres.service"
-EXPORTER = "federation-postgres-exporter.service"
-OWNER = "fedledger"
-METRICS_USER = "fedmetrics"
-# Operating system user -> role it may take over the local socket.
-LOCAL: Mapping[str, str] = {OWNER: "fedledger", METRICS_USER: "fed_metrics"}
-NO_CLUSTER = "# Managed by the federation operator: our cluster is the only one here.\n"
-NO_CLUSTER += "create_main_cluster = false\n"
+EXPORTER_PACKAGE = "prometheus-postgres-exporter"
+PACKAGES = [PACKAGE, f"{PACKAGE}-pgaudit", EXPORTER_PACKAGE]
+# What Debian's packages would start by themselves.
+MASKED = [*DEBIAN_UNITS, f"{EXPORTER_PACKAGE}.service"]
 
 
 @deploy("Founding")
 def founding(context: NodeContext) -> None:
     """Everything PostgreSQL needs, and one node that leads."""
-    federation, node = context.federation, context.node
+    _installed(context)
+    _agreed(context)
+    _led(context)
+
+
+def _installed(context: NodeContext) -> None:
+    """PostgreSQL's and Patroni's files, programs and users; no cluster yet."""
+    patronis = patroni_environment(_patroni(context))
     managed(
         name="PostgreSQL: configuration",
-        directories=[ManagedDirectory(path) for path in ("/etc/postgresql-common", FOLDER, WEB)],
+        directories=[ManagedDirectory(path) for path in (COMMON, FOLDER, WEB)],
         files=[
-            ManagedFile("/etc/postgresql-common/createcluster.conf", NO_CLUSTER),
+            ManagedFile(NO_CLUSTER_FILE, NO_CLUSTER),
             *configuration(context),
             ManagedFile(WRAPPER, (HERE / "on_node" / "patroni_main.py").read_text()),
-            *_unit_files(context),
+            *unit_files(context, patronis.path),
             web_config(EXPORTER),
         ],
-        links=masks(
-            [
-                "postgresql.service",
-                f"postgresql@{VERSION}-main.service",
-                "prometheus-postgres-exporter.service",
-            ]
-        ),
+        links=masks(MASKED),
     )
-    packages(
-        name="PostgreSQL: packages",
-        names=[
-            f"postgresql-{VERSION}",
-            f"postgresql-{VERSION}-pgaudit",
-            "prometheus-postgres-exporter",
-        ],
-    )
+    packages(name="PostgreSQL: packages", names=PACKAGES)
     system_users(
         name="PostgreSQL: users",
         owner="data",
@@ -92,11 +91,12 @@ def founding(context: NodeContext) -> None:
         name="PostgreSQL: folders",
         directories=[ManagedDirectory(CLUSTERS, owner="postgres", group="postgres")],
     )
-    environment(
-        name="Patroni: environment",
-        wanted=patroni_environment(_patroni(context)),
-        to=destination(context),
-    )
+    environment(name="Patroni: environment", wanted=patronis, to=destination(context))
+
+
+def _agreed(context: NodeContext) -> None:
+    """One founder, settings for all members, and no server beside the replicated one."""
+    federation, node = context.federation, context.node
     claimed(
         name="PostgreSQL: founder", federation=federation, node=node, data=DATA, binaries=BINARIES
     )
@@ -106,6 +106,11 @@ def founding(context: NodeContext) -> None:
         units=[Unit(SINGLE, enabled=False, running=False)],
     )
     managed(name="PostgreSQL: its old unit", absent=[unit_path(SINGLE)])
+
+
+def _led(context: NodeContext) -> None:
+    """A cluster on the founder, its roles before anybody leads it, then its first leader."""
+    federation, node = context.federation, context.node
     founded(
         name="PostgreSQL: cluster", federation=federation, node=node, data=DATA, binaries=BINARIES
     )
@@ -147,84 +152,6 @@ def schema(context: NodeContext) -> None:
     )
 
 
-def owner_dsn(port: int, sockets: str = SOCKETS) -> str:
-    """How migrations log in: the schema's owner over the local socket."""
-    where = f"host={sockets} port={port} dbname={access.DATABASE}"
-    return f"{where} user=fedledger application_name=migrations"
-
-
-def metrics_dsn(port: int, sockets: str = SOCKETS) -> str:
-    """How the exporter logs in: a role that reads statistics, over the local socket."""
-    where = f"postgresql:///{access.DATABASE}?host={sockets}&port={port}"
-    return f"{where}&user=fed_metrics&sslmode=disable"
-
-
-def configuration(context: NodeContext) -> list[ManagedFile]:
-    """The server's files, sized for the node; who may log in comes from the roles in the model."""
-    federation = context.federation
-    gateways, data = federation.with_role(Role.GATEWAY), members(federation)
-    hba = access.hba(
-        [node.address for node in gateways],
-        federation.network.operator_addresses,
-        LOCAL,
-        [node.address for node in data],
-        [node.address for node in repositories(federation)],
-        [node.address for node in federation.guardians],
-    )
-    ident = access.ident(
-        [node.name for node in gateways],
-        LOCAL,
-        [node.name for node in data],
-        [node.name for node in repositories(federation)],
-        [node.name for node in federation.guardians],
-        federation.operators,
-    )
-    return [
-        ManagedFile(f"{FOLDER}/postgresql.conf", settings(context)),
-        ManagedFile(f"{FOLDER}/pg_hba.conf", hba),
-        ManagedFile(f"{FOLDER}/pg_ident.conf", ident),
-        ManagedFile(PATRONI_CONFIG, patroni_settings(context)),
-    ]
-
-
-def settings(context: NodeContext, key: str | None = None, certificate: str | None = None) -> str:
-    """`postgresql.conf`; tests run it against a throwaway cluster elsewhere."""
-    node = context.node
-    return render(
-        "postgresql.conf",
-        version=VERSION,
-        certificate=certificate or credential(PATRONI, "node.pem"),
-        key=key or credential(PATRONI, "tls.key"),
-        authority=AUTHORITY,
-        shared_buffers_mib=node.limits.postgres_shared_buffers_mib,
-        effective_cache_mib=_memory_mib(node) // 2,
-        maintenance_mib=min(1024, max(64, _memory_mib(node) // 32)),
-    )
-
-
-def patroni_settings(context: NodeContext) -> str:
-    """`patroni.yml`: what is this node's alone; the rest is in etcd (`replication.dynamic`)."""
-    federation, node = context.federation, context.node
-    return render(
-        "patroni.yml",
-        scope=SCOPE,
-        namespace=NAMESPACE,
-        node=node.name,
-        address=node.address,
-        ports=federation.ports,
-        members=[member.address for member in members(federation)],
-        callers=[f"{address}/32" for address in federation.network.operator_addresses],
-        certificate=credential(PATRONI, "node.pem"),
-        authority=AUTHORITY,
-        key=credential(PATRONI, "tls.key"),
-        data=DATA,
-        binaries=BINARIES,
-        config=FOLDER,
-        sockets=SOCKETS,
-        parameters=archiving(federation, node),
-    )
-
-
 def patroni_environment(patroni: Patroni) -> Environment:
     """Patroni's Python environment; its name changes with any of its packages."""
     return Environment(
@@ -239,30 +166,3 @@ def _patroni(context: NodeContext) -> Patroni:
     if context.patroni is None:
         raise DeployError("a data node needs Patroni, and none was built")
     return context.patroni
-
-
-def _memory_mib(node: Node) -> int:
-    return node.hardware.memory_gib * 1024
-
-
-def _unit_files(context: NodeContext) -> list[ManagedFile]:
-    loaded = [file.path for file in configuration(context)]
-    return [
-        unit_file(
-            PATRONI,
-            [*loaded, WRAPPER],
-            version=VERSION,
-            environment=patroni_environment(_patroni(context)).path,
-            wrapper=WRAPPER,
-            config=PATRONI_CONFIG,
-            clusters=CLUSTERS,
-        ),
-        unit_file(
-            EXPORTER,
-            [web_path(EXPORTER)],
-            dsn=metrics_dsn(context.federation.ports.postgres),
-            address=context.node.address,
-            port=context.federation.ports.postgres_exporter,
-            web=web_path(EXPORTER),
-        ),
-    ]

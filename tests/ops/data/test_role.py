@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from deploys.context import NodeContext
+from deploys.database_files import EXPORTER
 from deploys.pgbackrest import repositories
+from deploys.postgres import DATA
 from deploys.replication import ETCD, PATRONI
-from deploys.roles.data import DATA, EXPORTER, SINGLE, data, founding, schema
+from deploys.roles.data import SINGLE, data, founding, schema
 from deploys.roles.etcd import etcd
 from inventory.model import Role
 from tests.ops.consensus import Federated, Member

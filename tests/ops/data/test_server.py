@@ -18,7 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from deploys import database_files
 from deploys.operations.database import cluster_sql
+from deploys.postgres import BINARIES
 from deploys.remote import (
     cluster_create,
     cluster_prepare,
@@ -26,7 +28,6 @@ from deploys.remote import (
     database_create,
     database_state,
 )
-from deploys.roles import data as role
 from inventory.model import Role
 from tests.ops.contexts import NOW, context
 from tests.support.ports import free_port
@@ -67,12 +68,12 @@ class Node:
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     assert os.geteuid() == 0, "the scripts run as root on nodes; run the tests as root"
-    assert Path(role.BINARIES, "initdb").exists(), "apt-get install postgresql-15"
+    assert Path(BINARIES, "initdb").exists(), "apt-get install postgresql-15"
     root = Path(tempfile.mkdtemp(prefix="federation-data-"))
     found = Node(root, free_port())
     try:
         root.chmod(0o755)
-        cluster_create.main({"binaries": role.BINARIES, "data": found.data})
+        cluster_create.main({"binaries": BINARIES, "data": found.data})
         _configure(found)
         _start(found)
         yield found
@@ -126,15 +127,15 @@ def test_an_existing_folder_that_initdb_left_half_done_is_no_cluster(node: Node)
     (half / "PG_VERSION").write_text("15\n")
     other = str(node.root / "15" / "other")
     assert cluster_state.main({"data": other}) == {"version": None}
-    cluster_create.main({"binaries": role.BINARIES, "data": other})
+    cluster_create.main({"binaries": BINARIES, "data": other})
     assert cluster_state.main({"data": other}) == {"version": "15"}
     assert not half.exists()
 
 
 def test_a_cluster_gets_its_roles_before_anybody_can_reach_it(node: Node) -> None:
     other = str(node.root / "15" / "founding")
-    cluster_create.main({"binaries": role.BINARIES, "data": other})
-    argument = {"binaries": role.BINARIES, "data": other, "sql": cluster_sql()}
+    cluster_create.main({"binaries": BINARIES, "data": other})
+    argument = {"binaries": BINARIES, "data": other, "sql": cluster_sql()}
     cluster_prepare.main(argument)
     cluster_prepare.main(argument)
     assert not Path(other, "postmaster.pid").exists()
@@ -145,7 +146,7 @@ def test_a_cluster_gets_its_roles_before_anybody_can_reach_it(node: Node) -> Non
 
 def test_patroni_accepts_its_settings(node: Node) -> None:
     """As far as they can be judged here: each field known, of its type, and no secret in it."""
-    settings = yaml.safe_load(role.patroni_settings(context(node.root, role=Role.DATA)))
+    settings = yaml.safe_load(database_files.patroni_settings(context(node.root, role=Role.DATA)))
     assert settings["restapi"]["verify_client"] == "required"
     assert settings["watchdog"]["mode"] == "required"
     assert "bootstrap" not in settings
@@ -155,9 +156,11 @@ def test_patroni_accepts_its_settings(node: Node) -> None:
 
 def _configure(node: Node) -> None:
     where = context(node.root, role=Role.DATA)
-    for file in role.configuration(where):
+    for file in database_files.configuration(where):
         (node.root / Path(file.path).name).write_bytes(file.data)
-    text = role.settings(where, key=f"{node.root}/tls.key", certificate=f"{node.root}/node.pem")
+    text = database_files.settings(
+        where, key=f"{node.root}/tls.key", certificate=f"{node.root}/node.pem"
+    )
     text = text.replace("/etc/federation/tls", str(node.root))
     (node.root / "postgresql.conf").write_text(text)
     authority = Authority.create(node.root / "authority", "test authority", NOW)
@@ -176,7 +179,7 @@ def _configure(node: Node) -> None:
 def _start(node: Node) -> None:
     account = pwd.getpwnam("postgres")
     command = [
-        f"{role.BINARIES}/postgres",
+        f"{BINARIES}/postgres",
         f"--config_file={node.root}/postgresql.conf",
         # What Patroni says on a data node.
         f"--data_directory={node.data}",
@@ -190,7 +193,7 @@ def _start(node: Node) -> None:
         node.process = subprocess.Popen(
             command, user=account.pw_uid, group=account.pw_gid, cwd="/", stdout=log, stderr=log
         )
-    ready = [f"{role.BINARIES}/pg_isready", "-q", "-h", str(node.root), "-p", str(node.port)]
+    ready = [f"{BINARIES}/pg_isready", "-q", "-h", str(node.root), "-p", str(node.port)]
     deadline = time.monotonic() + 90
     while subprocess.run(ready, check=False).returncode != 0:
         log_text = (node.root / "server.log").read_text()

@@ -9,8 +9,8 @@ import pytest
 from daemons.guardian.decide import Ask, judge
 from daemons.guardian.settings import GuardianSettings
 from daemons.guardian.shell import load_share
+from deploys.database_files import configuration
 from deploys.own_secrets import guardian_share, keep_guardian_share, operator_signing
-from deploys.roles.data import configuration
 from deploys.roles.guardian import CONFIG_FILE, SEALED_SHARE, UNIT, guardian
 from inventory.flows import allowed
 from inventory.model import Role
