@@ -12,6 +12,7 @@ from deploys.own_secrets import store_of
 from inventory.home import Home
 from inventory.model import Federation, Node
 from ledger.access import common_name
+from trust import in_memory
 from trust.authority import KEY, Authority
 from trust.errors import AuthorityError, StoreError
 from trust.secret_store import StoredKey
@@ -47,20 +48,51 @@ def operator_pair(home: Home, now: datetime) -> tuple[Path, Path]:
 
     The first operator's are issued and renewed here. Another's (`home.operator`) as well, where the
     authority's key is; elsewhere they are the files that were handed out (`fedctl roles
-    certificate`). Raises AuthorityMissing, AuthorityBroken, StoreError, NamesRefused.
+    certificate`). The paths are in memory, and this process's: `trust.in_memory`. Raises
+    AuthorityMissing, AuthorityBroken, StoreError, NamesRefused.
     """
     name = common_name(home.operator)
-    given = home.authority / f"{name}.key", home.authority / f"{name}.pem"
     try:
-        return open_authority(home).ensure_client(name, now)
+        return client_pair(home, name, now)
     except (AuthorityError, StoreError):
-        if home.operator and all(path.exists() for path in given):
-            return given
-        raise
+        given = _handed_out(home, name) if home.operator else None
+        if given is None:
+            raise
+        return _lent(home, name, *given)
+
+
+def client_pair(home: Home, name: str, now: datetime, *, renew: bool = False) -> tuple[Path, Path]:
+    """Key and certificate of the client called `name`, in memory; issued or renewed when due.
+
+    Both as they were at one moment: a renewal by another process does not part them. Raises as
+    `operator_pair`.
+    """
+    keeper = _client_keeper(home, name)
+    key, certificate = open_authority(home).ensure_client(name, now, keeper, renew=renew)
+    return _lent(home, name, key, certificate)
+
+
+def _handed_out(home: Home, name: str) -> tuple[bytes, bytes] | None:
+    keeper = _client_keeper(home, name)
+    # A file that is there is newer than what the store has: pairs are handed out every month.
+    keeper.store.take_in(name, keeper.plain)
+    try:
+        return keeper.read(), (home.authority / f"{name}.pem").read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _lent(home: Home, name: str, key: bytes, certificate: bytes) -> tuple[Path, Path]:
+    lent = (in_memory.lend(name, content, home.key_folder) for content in (key, certificate))
+    return next(lent), next(lent)
 
 
 def _keeper(home: Home) -> StoredKey:
     return StoredKey(store_of(home), AUTHORITY_KEY, plain=home.authority / KEY)
+
+
+def _client_keeper(home: Home, name: str) -> StoredKey:
+    return StoredKey(store_of(home), name, plain=home.authority / f"{name}.key")
 
 
 def names_of(federation: Federation, node: Node) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class FailureKind(StrEnum):
     DOWN = "down"
     TIMEOUT = "timeout"
     WRONG_KEY = "wrong key"
+    OWN_KEY = "own key unusable"
     HOST_KEY_CHANGED = "host key changed"
     HOST_KEY_UNKNOWN = "host key unknown"
     LOST = "connection lost"
@@ -35,6 +36,7 @@ UNREACHABLE = frozenset(
         FailureKind.DOWN,
         FailureKind.TIMEOUT,
         FailureKind.WRONG_KEY,
+        FailureKind.OWN_KEY,
         FailureKind.HOST_KEY_CHANGED,
         FailureKind.HOST_KEY_UNKNOWN,
         FailureKind.LOST,

@@ -11,6 +11,7 @@ from typing import Any
 from inventory.home import Home, home_of
 from inventory.load import load
 from inventory.model import Federation, Node
+from trust.operator_ssh import lent_path
 
 ALL = "federation"
 Hosts = list[tuple[str, dict[str, Any]]]
@@ -34,12 +35,15 @@ def groups(federation: Federation | None = None) -> dict[str, tuple[Hosts, dict[
 
 
 def connection(federation: Federation, node: Node, home: Home) -> dict[str, Any]:
-    """Host data for pyinfra's SSH connector: only pinned host keys, only the operator's key."""
+    """Host data for pyinfra's SSH connector: only pinned host keys, only the operator's key.
+
+    The key's path is this process's own, in memory. Raises StoreError, KeyExposed.
+    """
     return {
         "ssh_hostname": str(node.address),
         "ssh_port": node.ssh.port,
         "ssh_user": federation.operator_user,
-        "ssh_key": str(home.ssh_key),
+        "ssh_key": str(lent_path(home)),
         "ssh_allow_agent": False,
         "ssh_look_for_keys": False,
         "ssh_known_hosts_file": str(home.known_hosts),

@@ -32,7 +32,7 @@ _PASSPHRASE_SHAPE = re.compile(r"[A-Za-z0-9_-]{64}")
 
 def store_of(home: Home) -> SecretStore:
     """The operator's store; nothing is made or read by naming it."""
-    return SecretStore(home.secrets, home.identity, home.age_passphrase)
+    return SecretStore.of(home)
 
 
 def pepper_text(home: Home) -> str:

@@ -37,6 +37,7 @@ class Job:
             "cache": str(self.home.cache),
             "identity": str(self.home.identity.absolute()),
             "passphrase": str(self.home.age_passphrase or ""),
+            "key_folder": str(self.home.key_folder or ""),
         }
         for name, value in values.items():
             if any(character.isspace() or character in "\"'\\%$" for character in value):

@@ -18,6 +18,7 @@ from deploys.own_secrets import (
 )
 from inventory.home import Home
 from trust.authority import KEY
+from trust.operator_ssh import SSH
 
 IDENTITY = "identity"
 
@@ -97,33 +98,25 @@ STORED = (
         due_days=365,
     ),
     Known(CHAT_KEY, "API key", "fedctl chat", due_days=90),
-)
-FILES = (
     Known(OPERATOR, "ECDSA P-256 client key", "fedctl, towards ledger, gateways and witnesses"),
     Known(
-        "ssh",
+        SSH,
         "SSH private key",
         "fedctl, to log in to the nodes",
         refusal="nodes take one key at a time, and a run that loses its way in cannot give them "
-        "the next: make a new pair at another name, add it to authorized_keys on every node by "
-        "hand, then put it in this one's place and apply",
+        "the next: docs/how-to/secrets.md says how to replace it by hand",
     ),
-    Known(IDENTITY, "age identity (X25519)", "fedctl, to open the store", due_days=365),
 )
-KNOWN = {known.name: known for known in (*STORED, *FILES)}
+OPENS_THEM = Known(IDENTITY, "age identity (X25519)", "fedctl, to open the store", due_days=365)
+KNOWN = {known.name: known for known in (*STORED, OPENS_THEM)}
 
 
 def plain_path(home: Home, name: str) -> Path:
     """Where an earlier release kept a secret of the store in plain text."""
-    places = {AUTHORITY_KEY: home.authority / KEY, CHAT_KEY: home.chat_key}
-    return places.get(name, home.secrets / name)
-
-
-def file_path(home: Home, name: str) -> Path:
-    """Where a secret is that is a file of its own, outside the store."""
     places = {
+        AUTHORITY_KEY: home.authority / KEY,
+        CHAT_KEY: home.chat_key,
         OPERATOR: home.authority / f"{OPERATOR}.key",
-        "ssh": home.ssh_key,
-        IDENTITY: home.identity,
+        SSH: home.ssh_key,
     }
-    return places[name]
+    return places.get(name, home.secrets / name)

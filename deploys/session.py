@@ -6,12 +6,12 @@ to do. A peer that falls silent (power cut, network gone) is noticed within `SIL
 """
 
 import contextlib
+import io
 import json
 import shlex
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paramiko
@@ -20,6 +20,8 @@ from deploys.errors import ConnectionLost, FailureKind, NodeError, Unreachable
 from deploys.script import source
 from inventory.home import Home
 from inventory.model import Node
+from trust import operator_ssh
+from trust.errors import TrustError
 
 CONNECT_SECONDS = 6.0
 LOGIN_SECONDS = 15.0
@@ -167,13 +169,16 @@ def open_session(node: Node, home: Home, user: str) -> Session:
 
 
 def connect(node: Node, home: Home, user: str) -> paramiko.SSHClient:
-    """An authenticated client that trusts only `home.known_hosts`; raises Unreachable."""
+    """An authenticated client that trusts only `home.known_hosts`.
+
+    Raises Unreachable, of the kind OWN_KEY when it is our own key that cannot be used.
+    """
     place = f"{node.name} ({node.address}, port {node.ssh.port})"
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_Refuse())
     if home.known_hosts.exists():
         client.load_host_keys(str(home.known_hosts))
-    key = _private_key(home.ssh_key)
+    key = _private_key(home)
     link = _dial(node, place)
     try:
         client.connect(
@@ -189,7 +194,7 @@ def connect(node: Node, home: Home, user: str) -> paramiko.SSHClient:
             auth_timeout=LOGIN_SECONDS,
         )
     except paramiko.AuthenticationException as error:
-        message = f"{place} refuses {user} with the key {home.ssh_key}"
+        message = f"{place} refuses {user} with the key {home.ssh_public}"
         raise Unreachable(FailureKind.WRONG_KEY, message) from error
     except paramiko.BadHostKeyException as error:
         raise Unreachable(FailureKind.HOST_KEY_CHANGED, _changed(node, home, place)) from error
@@ -255,12 +260,17 @@ def _dial(node: Node, place: str) -> socket.socket:
     return link
 
 
-def _private_key(path: Path) -> paramiko.PKey:
+def _private_key(home: Home) -> paramiko.PKey:
     try:
-        return paramiko.PKey.from_path(path)
-    except (OSError, ValueError, paramiko.SSHException) as error:
-        message = f"cannot use the operator's SSH key {path}: {error}"
-        raise Unreachable(FailureKind.WRONG_KEY, message) from error
+        text = operator_ssh.private_text(home)
+    except (OSError, TrustError) as error:
+        message = f"cannot use the operator's SSH key: {error}"
+        raise Unreachable(FailureKind.OWN_KEY, message) from error
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        with contextlib.suppress(paramiko.SSHException, ValueError):
+            return kind.from_private_key(io.StringIO(text))
+    message = "cannot use the operator's SSH key: it is none of Ed25519, ECDSA and RSA"
+    raise Unreachable(FailureKind.OWN_KEY, message)
 
 
 def _changed(node: Node, home: Home, place: str) -> str:

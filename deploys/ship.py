@@ -12,8 +12,9 @@ import signal
 import subprocess
 import tarfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,8 @@ from pyinfra.api.command import PyinfraCommand
 
 from deploys.context import NodeContext
 from deploys.errors import ConnectionLost, OperationFailed
+from trust.errors import TrustError
+from trust.operator_ssh import lent_path
 
 SSH_LOST = 255
 # Slower than this for long is as good as dead (1 MB/s), after a minute's grace.
@@ -33,12 +36,15 @@ KEEP_FREE_KIB = 16384
 
 @dataclass(frozen=True)
 class Destination:
-    """A node as SSH reaches it, and the operator's proof and pins."""
+    """A node as SSH reaches it, and the operator's proof and pins.
+
+    `key` gives the path of the private key when it is about to be used.
+    """
 
     user: str
     address: str
     port: int
-    key: Path
+    key: Callable[[], Path]
     known_hosts: Path
 
 
@@ -48,7 +54,7 @@ def destination(context: NodeContext) -> Destination:
         user=context.federation.operator_user,
         address=str(context.node.address),
         port=context.node.ssh.port,
-        key=context.home.ssh_key,
+        key=partial(lent_path, context.home),
         known_hosts=context.home.known_hosts,
     )
 
@@ -69,7 +75,7 @@ def ssh_arguments(to: Destination, command: str) -> list[str]:
         "UserKnownHostsFile": f'"{to.known_hosts}"',
     }
     return [
-        "ssh", "-F", "none", "-T", "-i", str(to.key), "-p", str(to.port),
+        "ssh", "-F", "none", "-T", "-i", str(to.key()), "-p", str(to.port),
         *(f"-o{name}={value}" for name, value in options.items()),
         f"{to.user}@{to.address}", command,
     ]  # fmt: skip
@@ -113,8 +119,12 @@ class Ship(PyinfraCommand):
 def ship(to: Destination, folder: str, files: Mapping[str, Path]) -> None:
     """Copy now; raises ConnectionLost or OperationFailed."""
     size = sum(path.stat().st_size for path in files.values())
+    try:
+        arguments = ssh_arguments(to, receive_command(folder, to.user))
+    except TrustError as error:
+        raise OperationFailed(f"nothing was copied to {to.address}: {error}") from error
     with subprocess.Popen(
-        ssh_arguments(to, receive_command(folder, to.user)),
+        arguments,
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         # A node that stops reading (a disk that hangs) would hold up the writing for ever.

@@ -9,6 +9,7 @@ BY_FAILURE = {
     FailureKind.TIMEOUT: "is it switched on, and on this network? `fedctl doctor` looks closer",
     FailureKind.WRONG_KEY: "authorise this key there (ssh-copy-id), or set FEDERATION_HOME to the "
     "folder that holds the right one",
+    FailureKind.OWN_KEY: "docs/how-to/secrets.md says where your key is and what opens it",
     FailureKind.HOST_KEY_CHANGED: "if you rebuilt the machine, read its fingerprint on its console "
     "and name it: fedctl bootstrap NODE --host-key FINGERPRINT; if not, somebody is in between",
     FailureKind.HOST_KEY_UNKNOWN: "read its fingerprint on its console and name it: "

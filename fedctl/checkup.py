@@ -1,6 +1,5 @@
 """The checks of `doctor`, from near to far: this machine, the inventory, each node, the ports."""
 
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 
 from deploys.authority import open_authority
+from deploys.own_secrets import store_of
 from fedctl import host_keys
 from fedctl.advice import BY_FAILURE
 from fedctl.app import App
@@ -19,7 +19,9 @@ from inventory.flows import flows
 from inventory.model import Node
 from lab.errors import LabError
 from runbooks.health import Health, Severity
-from trust.errors import AuthorityMissing, TrustError
+from trust import operator_ssh
+from trust.errors import AuthorityMissing, SecretMissing, TrustError
+from trust.operator_ssh import SSH
 
 FREE_BYTES = 2 << 30
 DIAL_SECONDS = 3.0
@@ -85,16 +87,17 @@ def this_machine(app: App) -> Iterator[Check]:
 
 
 def ssh_key(app: App) -> Check:
-    """The operator's SSH key: there, and nobody else's to read."""
-    key = app.home.ssh_key
-    if not key.exists():
+    """The operator's SSH key: in the store, and it opens."""
+    try:
+        operator_ssh.private_text(app.home)
+    except SecretMissing:
         if app.federation.kind == "lab":
             return Check("SSH key", State.SKIPPED, "`fedctl up` makes it")
-        advice = f"ssh-keygen -t ed25519 -N '' -f {key}, and authorise it on the machines"
-        return Check("SSH key", State.BAD, f"{key} is not there", advice)
-    if key.stat().st_mode & 0o077 or key.stat().st_uid != os.geteuid():
-        return Check("SSH key", State.BAD, f"others can read {key}", f"chmod 600 {key}")
-    return Check("SSH key", State.GOOD, str(key))
+        advice = "fedctl secrets ssh-key makes it; authorise it on the machines"
+        return Check("SSH key", State.BAD, "there is none", advice)
+    except TrustError as error:
+        return Check("SSH key", State.BAD, str(error), "docs/how-to/secrets.md")
+    return Check("SSH key", State.GOOD, f"{store_of(app.home).path(SSH)}, encrypted")
 
 
 def lab_requirements(app: App) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploys.authority import open_authority
+from deploys.authority import client_pair, open_authority
 from deploys.own_secrets import guardian_share, keep_guardian_share, operator_signing
 from deploys.pgbackrest import repositories
 from fedctl import backups
@@ -90,7 +90,7 @@ class CustodyAccess:
 
 def reach(app: "App") -> CustodyAccess:
     """Raises AuthorityMissing, Unavailable."""
-    key, certificate = open_authority(app.home).ensure_client(OPERATOR, app.now())
+    key, certificate = client_pair(app.home, OPERATOR, app.now())
     return CustodyAccess(
         settings=Ledger(app.federation, app.home, app.now).settings(),
         authority=app.home.authority / "ca.pem",

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deploys import witnesses as known
-from deploys.authority import open_authority
+from deploys.authority import client_pair
 from deploys.log_key import vkey_path
 from deploys.witnesses import Witness
 from fedctl.errors import MissingPart
@@ -42,7 +42,7 @@ class LogAccess:
 
 def reach(federation: Federation, home: Home, now: Callable[[], datetime]) -> LogAccess:
     """Raises MissingPart before the first apply, AuthorityMissing, Unavailable."""
-    key, certificate = open_authority(home).ensure_client(OPERATOR, now())
+    key, certificate = client_pair(home, OPERATOR, now())
     return LogAccess(
         settings=Ledger(federation, home, now).settings(),
         log=log_key(home),

@@ -3,7 +3,7 @@
 import ssl
 from datetime import datetime
 
-from deploys.authority import open_authority
+from deploys.authority import client_pair
 from fedctl.ledger_client import OPERATOR
 from inventory.home import Home
 from trust.tls import client_context
@@ -12,7 +12,7 @@ from trust.tls import client_context
 def operator_context(home: Home, now: datetime) -> ssl.SSLContext:
     """Trusts the federation's authority only, and shows the operator's certificate.
 
-    Raises AuthorityMissing before the first deploy.
+    Raises AuthorityMissing before the first deploy, StoreError.
     """
-    key, certificate = open_authority(home).ensure_client(OPERATOR, now)
+    key, certificate = client_pair(home, OPERATOR, now)
     return client_context(home.authority / "ca.pem", certificate, key)

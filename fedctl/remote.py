@@ -89,7 +89,7 @@ def connect(federation: Federation, home: Home, node: Node) -> Link:
             raise
         raise Unreachable(
             FailureKind.WRONG_KEY,
-            f"{node.name} ({node.address}, port {node.ssh.port}) takes the key {home.ssh_key} "
+            f"{node.name} ({node.address}, port {node.ssh.port}) takes the key {home.ssh_public} "
             f"neither for {federation.operator_user} nor for {user}",
         ) from error
 

@@ -18,11 +18,12 @@ from deploys import remote as scripts
 from deploys.errors import FailureKind, NodeError
 from deploys.own_secrets import store_of
 from deploys.remote.secrets_audit import PATTERNS
-from deploys.secret_catalog import FILES, IDENTITY, KNOWN, STORED, file_path, plain_path
+from deploys.secret_catalog import IDENTITY, KNOWN, STORED, plain_path
 from fedctl.remote import Link
 from inventory.home import Home
 from trust.errors import TrustError
 from trust.files import EXPOSED
+from trust.in_memory import left_over
 from trust.secret_store import SUFFIX
 
 HERE = "operator"
@@ -51,7 +52,8 @@ def at_operator(home: Home, now: datetime) -> Iterator[Finding]:
     for known in STORED:
         plain = plain_path(home, known.name)
         if plain.exists():
-            advice = "the next command that needs it takes it into the store; or delete it"
+            advice = "the next command that needs it takes it into the store"
+            advice += "; or delete it" if store.path(known.name).exists() else ""
             yield _finding(plain, f"{known.name} in plain text", advice)
         if not store.path(known.name).exists():
             continue
@@ -62,6 +64,8 @@ def at_operator(home: Home, now: datetime) -> Iterator[Finding]:
             continue
         values |= {line.encode(): known.name for line in _telling(found.text)}
         yield from _overdue(known.name, store.path(known.name), found.made, now)
+    for folder in left_over(home.key_folder) if home.key_folder else ():
+        yield _finding(folder, "keys that a killed command left", f"rm -r {folder}")
     yield from _files(home, now)
     yield from _identity_place(home)
     yield from _contents(home, values)
@@ -97,7 +101,7 @@ def _overdue(name: str, path: Path, made: datetime, now: datetime) -> Iterator[F
 def _files(home: Home, now: datetime) -> Iterator[Finding]:
     """Modes and owners of what is private, and the age of the identity."""
     private = [*sorted(home.secrets.glob(f"*{SUFFIX}")), home.secrets, home.authority]
-    private += [file_path(home, known.name) for known in FILES]
+    private.append(home.identity)
     for path in private:
         try:
             found = path.stat()
@@ -123,8 +127,8 @@ def _identity_place(home: Home) -> Iterator[Finding]:
 
 
 def _contents(home: Home, values: dict[bytes, str]) -> Iterator[Finding]:
-    expected = {file_path(home, known.name) for known in FILES}
-    expected |= {plain_path(home, known.name) for known in STORED}  # told of already
+    expected = {plain_path(home, known.name) for known in STORED}  # told of already
+    expected.add(home.identity)
     # One scan for all: alternatives of fixed text, so that a value is found inside any line.
     known = [re.compile(b"|".join(map(re.escape, sorted(values))))] if values else []
     for path in _walk(home.root, {home.cache, home.lab}):

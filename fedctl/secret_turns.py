@@ -7,7 +7,7 @@ must follow, the fleet lock is held.
 from collections.abc import Callable
 from datetime import timedelta
 
-from deploys.authority import AUTHORITY_KEY, OPERATOR, open_authority, succession
+from deploys.authority import AUTHORITY_KEY, OPERATOR, client_pair, succession
 from deploys.own_secrets import (
     CHAT_KEY,
     OPERATOR_SIGNING,
@@ -43,7 +43,8 @@ def rotate_identity(work: Work) -> str:
 def rotate_client(work: Work) -> str:
     """A new client key and certificate for `fedctl`."""
     app = work.app
-    _, certificate = open_authority(app.home).ensure_client(OPERATOR, app.now(), renew=True)
+    client_pair(app.home, OPERATOR, app.now(), renew=True)
+    certificate = app.home.authority / f"{OPERATOR}.pem"
     work.facts["certificate"] = str(certificate)
     return f"a new key and {certificate}; nobody is asked about the old one, which ends by itself"
 

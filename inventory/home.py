@@ -16,6 +16,7 @@ CACHE_VARIABLE = "FEDERATION_CACHE"
 OPERATOR_VARIABLE = "FEDERATION_OPERATOR"
 IDENTITY_VARIABLE = "FEDERATION_AGE_IDENTITY"
 PASSPHRASE_VARIABLE = "FEDERATION_AGE_PASSPHRASE_FILE"  # noqa: S105 a name
+KEY_FOLDER_VARIABLE = "FEDERATION_KEY_FOLDER"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Home:
     """The folders of one federation's operator; nothing is created by naming it.
 
     `operator` is whose certificate is shown to the ledger: '' for the first operator's, else the
-    name of another one (`FEDERATION_OPERATOR`).
+    name of another one (`FEDERATION_OPERATOR`). `key_folder` is where private keys may lie as files
+    while a command works, in place of anonymous memory (`trust.in_memory`).
     """
 
     root: Path
@@ -31,6 +33,7 @@ class Home:
     age_identity: Path | None = None
     age_passphrase: Path | None = None
     operator: str = ""
+    key_folder: Path | None = None
 
     @property
     def identity(self) -> Path:
@@ -42,8 +45,15 @@ class Home:
 
     @property
     def ssh_key(self) -> Path:
-        """The operator's private SSH key (OpenSSH format, mode 0600)."""
+        """Where earlier releases kept the operator's private SSH key in the clear, and where a
+        person puts one that is to be taken into `secrets`.
+        """
         return self.root / "ssh" / "operator"
+
+    @property
+    def ssh_public(self) -> Path:
+        """The operator's public SSH key, one line of `authorized_keys`."""
+        return self.root / "ssh" / "operator.pub"
 
     @property
     def known_hosts(self) -> Path:
@@ -52,7 +62,7 @@ class Home:
 
     @property
     def authority(self) -> Path:
-        """The certificate authority: `ca.pem`, the operator's client key, and the issue log."""
+        """The certificate authority: `ca.pem`, the operator's certificate, and the issue log."""
         return self.root / "authority"
 
     @property
@@ -81,12 +91,14 @@ def home_of(federation_name: str) -> Home:
     base = Path(os.environ.get(HOME_VARIABLE) or _default_home())
     cache = Path(os.environ.get(CACHE_VARIABLE) or base / "cache")
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    key_folder = os.environ.get(KEY_FOLDER_VARIABLE)
     return Home(
         root=base / federation_name,
         cache=cache,
         age_identity=Path(os.environ.get(IDENTITY_VARIABLE) or _default_identity(federation_name)),
         age_passphrase=Path(passphrase) if passphrase else None,
         operator=os.environ.get(OPERATOR_VARIABLE, ""),
+        key_folder=Path(key_folder) if key_folder else None,
     )
 
 

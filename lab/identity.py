@@ -11,12 +11,15 @@ from inventory.home import Home
 from inventory.model import Federation, Node
 from lab.command import run
 from lab.names import folder_of
+from trust import operator_ssh
 
 
 def ensure_operator_key(federation: Federation, home: Home) -> str:
-    """The operator's public SSH key; the pair is made (0600, no passphrase) when there is none."""
-    _ensure_key(home.ssh_key, f"operator of {federation.name}")
-    return _public(home.ssh_key)
+    """The operator's public SSH key; the pair is made when there is none.
+
+    The private half is in the operator's store only. Raises StoreError, KeyExposed.
+    """
+    return operator_ssh.ensure(home, f"operator of {federation.name}")
 
 
 def ensure_host_key(home: Home, node: Node) -> str:

@@ -8,8 +8,8 @@ lets a rotation be cut short at any moment. The file may itself be encrypted wit
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import pyrage
 
@@ -101,11 +101,20 @@ def _passphrase(path: Path, passphrase_file: Path | None) -> str:
         raise IdentityUnreadable(f"the passphrase cannot be read: {error}") from error
 
 
-# scrypt is slow on purpose; a process unlocks once.
-@lru_cache(maxsize=1)
+# scrypt is slow on purpose: a process unlocks once, also when threads log in to nodes side by side.
+# Looked at before the lock, so that a process forked later never finds it held.
+_UNLOCKED: dict[tuple[bytes, str], bytes] = {}
+_UNLOCKING = Lock()
+
+
 def _unlock(content: bytes, passphrase: str, path: Path) -> bytes:
-    try:
-        opened: bytes = pyrage.passphrase.decrypt(content, passphrase)
-    except pyrage.DecryptError as error:
-        raise IdentityUnreadable(f"{path} does not open with that passphrase") from error
-    return opened
+    key = (content, passphrase)
+    if (known := _UNLOCKED.get(key)) is not None:
+        return known
+    with _UNLOCKING:
+        if key not in _UNLOCKED:
+            try:
+                _UNLOCKED[key] = pyrage.passphrase.decrypt(content, passphrase)
+            except pyrage.DecryptError as error:
+                raise IdentityUnreadable(f"{path} does not open with that passphrase") from error
+        return _UNLOCKED[key]

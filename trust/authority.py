@@ -142,25 +142,28 @@ class Authority:
         return signing.key_pem(key), self._issue(key.public_key(), leaf, now, lifetime)
 
     def ensure_client(
-        self, common_name: str, now: datetime, *, renew: bool = False
-    ) -> tuple[Path, Path]:
-        """Paths of `<common_name>.key` and `.pem` in the folder, issued or renewed when due.
+        self, common_name: str, now: datetime, keeper: Keeper, *, renew: bool = False
+    ) -> tuple[bytes, bytes]:
+        """The key that `keeper` has and its certificate (both PEM), issued or renewed when due.
 
-        `renew` replaces a pair that is not due too; its certificate stays valid until it ends.
+        The certificate is `<common_name>.pem` in the folder. `renew` replaces a pair that is not
+        due too; its certificate stays valid until it ends.
 
         The pair is replaced key first; a crash in between leaves a certificate of another key,
-        which the next call notices and replaces. Raises NamesRefused for what is no file name.
+        which the next call notices and replaces. Raises NamesRefused for what is no file name, and
+        what the keeper raises.
         """
         if common_name == "ca" or not signing.DNS_NAME.fullmatch(common_name):
             raise NamesRefused(f"{common_name[:80]!r} cannot name a client's files")
-        key_path = self.folder / f"{common_name}.key"
         pem_path = self.folder / f"{common_name}.pem"
         with files.locked(self.folder / LOCK):
-            if renew or self._client_due(key_path, pem_path, now):
+            # Asked first in any case: a plain key of an older home is taken in by being read.
+            due = self._client_due(keeper, pem_path, now)
+            if renew or due:
                 key, cert = self.issue_client(common_name, now)
-                files.write(key_path, key, 0o600)
+                keeper.write(key)
                 files.write(pem_path, cert, 0o644)
-        return key_path, pem_path
+            return keeper.read(), pem_path.read_bytes()
 
     def issued(self) -> Iterator[dict[str, Any]]:
         """Every certificate in the issue log, oldest first; a line torn by a crash is skipped."""
@@ -196,12 +199,12 @@ class Authority:
         files.append_line(self.folder / LOG, json.dumps(entry, sort_keys=True).encode())
         return encoded
 
-    def _client_due(self, key_path: Path, pem_path: Path, now: datetime) -> bool:
-        if not key_path.exists() or not pem_path.exists():
-            return True
+    def _client_due(self, keeper: Keeper, pem_path: Path, now: datetime) -> bool:
         try:
-            [key] = read_keys(files.PlainKey(key_path))
+            [key] = read_keys(keeper)
         except AuthorityBroken:
+            return True
+        if not pem_path.exists():
             return True
         held = pem_path.read_bytes()
         if certificate.decide(held, self.ca_pem, (), (), now).kind == "issue":

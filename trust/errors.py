@@ -14,7 +14,9 @@ TrustError
 │   ├── IdentityMissing     the age identity that opens it is not where it should be
 │   ├── IdentityUnreadable  that file is no identity, or its passphrase is missing or wrong
 │   ├── SecretUnreadable    a secret that this identity does not open, or that is another one
-│   └── SecretConflict      a secret is there twice, and the two differ
+│   ├── SecretMissing       a secret that nobody makes unasked is not there
+│   ├── SecretConflict      a secret is there twice, and the two differ
+│   └── NoMemoryFiles       a key is needed as a file, and this system has none in memory
 ├── InvalidApiKey           text that is no key of ours (misspelt, cut, or never one)
 ├── InvalidPepper           the pepper's text is not what it must be
 ├── PepperUnknown           a version of the pepper that is not there, or must not be dropped
@@ -89,8 +91,16 @@ class SecretUnreadable(StoreError):
     """A file of the store that does not open, or that holds the secret of another name."""
 
 
+class SecretMissing(StoreError):
+    """A secret that is never made unasked is not in the store; the text says how to make it."""
+
+
 class SecretConflict(StoreError):
     """A plain file and the store hold different secrets of one name; nobody knows which counts."""
+
+
+class NoMemoryFiles(StoreError):
+    """This system has no files in memory, and nobody has named a folder for keys."""
 
 
 class InvalidApiKey(TrustError):

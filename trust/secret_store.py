@@ -4,24 +4,31 @@ Rules kept here: a secret never touches the disk in clear; one that is there is 
 unasked, whoever comes first; what a file holds is bound to its name (age alone would let two files
 be exchanged). A plain file that an earlier release left, or that a person puts there to restore a
 secret, is taken in by whoever asks for it next, and removed: sealed first, durably, then unlinked,
-so that a crash in between leaves both, and the next one removes the plain file.
+so that a crash in between leaves both, and the next one removes the plain file. That it was taken
+in is logged, in one line.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import pyrage
 
+from inventory.home import Home
 from trust import age_identity, files
 from trust.age_identity import Identity
 from trust.errors import IdentityUnreadable, SecretConflict, SecretUnreadable
 
 SUFFIX = ".age"
 LOCK = ".lock"
+
+logger = logging.getLogger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -49,6 +56,11 @@ class SecretStore:
     identity_path: Path
     passphrase_file: Path | None = None
     now: Callable[[], datetime] = _utc_now
+
+    @classmethod
+    def of(cls, home: Home) -> Self:
+        """The operator's store; nothing is made or read by naming it."""
+        return cls(home.secrets, home.identity, home.age_passphrase)
 
     def path(self, name: str) -> Path:
         """Where the secret is, encrypted."""
@@ -102,6 +114,14 @@ class SecretStore:
             sealed = self._seal(Secret(name, self.now(), text))
             files.write(self.path(name), sealed, 0o600)
 
+    def take_in(self, name: str, plain: Path) -> None:
+        """Have a plain file's text as the secret, in place of any other, and remove the file.
+
+        Nothing happens when the file is not there. Raises StoreError, KeyExposed.
+        """
+        if plain.exists():
+            self._take_in(name, plain, _anything, partial(files.write, mode=0o600))
+
     def identity(self) -> Identity:
         """The identity as it is; raises IdentityMissing, IdentityUnreadable, KeyExposed."""
         return age_identity.read(self.identity_path, self.passphrase_file)
@@ -133,7 +153,13 @@ class SecretStore:
             files.write(self.identity_path, held.newest_only().text(self.now()), 0o600)
             return held.recipient
 
-    def _take_in(self, name: str, plain: Path, check: Callable[[str], object]) -> None:
+    def _take_in(
+        self,
+        name: str,
+        plain: Path,
+        check: Callable[[str], object],
+        keep: Callable[[Path, bytes], object] = files.create,
+    ) -> None:
         with self._locked():
             try:
                 text = files.read_secret(plain).decode()
@@ -143,7 +169,7 @@ class SecretStore:
             except UnicodeDecodeError as error:
                 raise SecretUnreadable(f"{plain} is not the text of a secret") from error
             check(text)
-            files.create(self.path(name), self._seal(Secret(name, made, text)))
+            keep(self.path(name), self._seal(Secret(name, made, text)))
             if self._open(name, self.identity()).text.strip() != text.strip():
                 raise SecretConflict(
                     f"{plain} and {self.path(name)} hold different secrets: move away the one that "
@@ -151,6 +177,7 @@ class SecretStore:
                 )
             plain.unlink()
             files.sync_folder(plain.parent)
+            logger.warning("%s is now %s, encrypted; the file is gone", plain, self.path(name))
 
     def _locked(self) -> AbstractContextManager[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

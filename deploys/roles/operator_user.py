@@ -26,7 +26,7 @@ from deploys.templates import render
 def operator_user(context: NodeContext) -> None:
     """Have the operator user, able to log in with the operator's key and to use sudo."""
     user = context.federation.operator_user
-    public_key = context.home.ssh_key.with_name(context.home.ssh_key.name + ".pub").read_text()
+    public_key = context.home.ssh_public.read_text()
     packages(name="Packages", names=["sudo"])
     login(name="User", user=user)
     content = render("sudoers.j2", user=user)

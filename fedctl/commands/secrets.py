@@ -1,5 +1,8 @@
-"""`secrets list|rotate|audit`: what is kept, replacing it, and what is kept wrongly."""
+"""`secrets list|rotate|audit|lend|ssh-key`: what is kept, replacing it, what is kept wrongly, and
+using the two keys that other programs want by path.
+"""
 
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -7,17 +10,21 @@ from typing import Any
 import click
 from rich.text import Text
 
+from deploys.authority import OPERATOR, operator_pair
 from deploys.own_secrets import store_of
-from deploys.secret_catalog import FILES, KNOWN, STORED, Known, file_path, plain_path
+from deploys.secret_catalog import KNOWN, OPENS_THEM, STORED, Known, plain_path
 from fedctl import remote
 from fedctl.app import App, FedGroup, pass_app
-from fedctl.errors import ChecksFailed, Refused
+from fedctl.errors import ChecksFailed, MissingPart, Refused, RemoteExit
+from fedctl.interrupts import INTERRUPTS
 from fedctl.remote import Links
 from fedctl.render import BAD, DOUBTFUL, GOOD, age
 from fedctl.secret_audit import HERE, Finding, at_operator, on_node
 from fedctl.secret_turns import turn
 from fedctl.selecting import on_option
 from fedctl.work import working
+from trust import operator_ssh
+from trust.operator_ssh import SSH
 
 
 @click.group(cls=FedGroup)
@@ -29,7 +36,7 @@ def secrets() -> None:
 @pass_app
 def list_(app: App) -> None:
     """Every secret by name: what it is, how old, how it is kept, who uses it. Never a value."""
-    entries = [_stored(app, known) for known in STORED] + [_file(app, known) for known in FILES]
+    entries = [*(_stored(app, known) for known in STORED), _identity(app)]
     if app.json:
         app.output.data(entries)
         return
@@ -54,11 +61,11 @@ def _stored(app: App, known: Known) -> dict[str, Any]:
     return _entry(known, made, kept)
 
 
-def _file(app: App, known: Known) -> dict[str, Any]:
-    path = file_path(app.home, known.name)
+def _identity(app: App) -> dict[str, Any]:
+    path = app.home.identity
     if not path.exists():
-        return _entry(known, None, "not made yet")
-    return _entry(known, _modified(path.stat().st_mtime), f"file {path}")
+        return _entry(OPENS_THEM, None, "not made yet")
+    return _entry(OPENS_THEM, _modified(path.stat().st_mtime), f"file {path}")
 
 
 def _entry(known: Known, made: datetime | None, kept: str) -> dict[str, Any]:
@@ -106,6 +113,65 @@ def rotate(app: App, name: str, undo: bool) -> None:
     if app.json:
         app.output.data({"rotated": name, "undo": undo, "run": work.run.id, **work.facts})
     app.output.say(said)
+
+
+@secrets.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", type=click.Choice([OPERATOR, SSH]), metavar="NAME")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_app
+def lend(app: App, name: str, command: Sequence[str]) -> None:
+    """Run COMMAND with the path of a private key in place of each {}.
+
+    \b
+    operator   the client key; its certificate is authority/operator.pem
+    ssh        the SSH key
+
+    The file is in memory, and gone when COMMAND ends, whose exit code is fedctl's:
+
+    \b
+    fedctl secrets lend operator -- curl --cert operator.pem --key {} https://...
+    """
+    if not any("{}" in word for word in command):
+        raise click.UsageError("COMMAND has no {}: write it where the key's path belongs")
+    if name == OPERATOR:
+        path = operator_pair(app.home, app.now())[0]
+    else:
+        path = operator_ssh.lent_path(app.home)
+    argv = [word.replace("{}", str(path)) for word in command]
+    try:
+        code = _run(argv)
+    except OSError as error:
+        raise MissingPart(f"{command[0]} cannot be run: {error.strerror}") from error
+    if code != 0:
+        raise RemoteExit(code if code > 0 else 128 - code, "")
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run a program of this computer, which ends when we do; its exit status."""
+    process: subprocess.Popen[bytes] | None = None
+    with INTERRUPTS.active():
+        try:
+            with INTERRUPTS.shielded():
+                process = subprocess.Popen(argv)
+            return process.wait()
+        finally:
+            if process is not None:
+                process.kill()
+                process.wait()
+
+
+@secrets.command("ssh-key")
+@pass_app
+def ssh_key(app: App) -> None:
+    """Show the public half of the operator's SSH key, which is made if there is none.
+
+    It goes into ~/.ssh/authorized_keys of each machine's first user, before `fedctl bootstrap`.
+    """
+    public = operator_ssh.ensure(app.home, f"operator of {app.federation.name}")
+    if app.json:
+        app.output.data({"public": public})
+    else:
+        app.output.text(public)
 
 
 @secrets.command()

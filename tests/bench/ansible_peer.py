@@ -18,6 +18,7 @@ import ansible_runner
 from inventory.home import Home
 from inventory.model import Federation
 from tests.bench.desired import Desired
+from trust.operator_ssh import lent_path
 
 FORKS = 6
 
@@ -91,7 +92,7 @@ def _host_vars(
         "ansible_host": str(node.address),
         "ansible_port": node.ssh.port,
         "ansible_user": federation.operator_user,
-        "ansible_ssh_private_key_file": str(home.ssh_key),
+        "ansible_ssh_private_key_file": str(lent_path(home)),
         "ansible_python_interpreter": "/usr/bin/python3",
         "directories": [_attributes(item) for item in wanted.directories],
         "files": files,

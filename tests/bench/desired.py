@@ -17,6 +17,7 @@ from typing import Any
 
 from inventory.home import Home
 from inventory.model import Federation, Node
+from trust.operator_ssh import lent_path
 
 
 @dataclass
@@ -51,7 +52,7 @@ def on_node(federation: Federation, home: Home, node: Node, command: str, text: 
     done = subprocess.run(
         [
             *("ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"),
-            *("-o", f"UserKnownHostsFile={home.known_hosts}", "-i", str(home.ssh_key)),
+            *("-o", f"UserKnownHostsFile={home.known_hosts}", "-i", str(lent_path(home))),
             *("-p", str(node.ssh.port), f"{federation.operator_user}@{node.address}"),
             f"sudo {command}",
         ],

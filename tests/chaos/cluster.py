@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 import lab
-from deploys.authority import open_authority
+from deploys.authority import operator_pair
 from inventory.home import Home
 from inventory.model import Federation, Node, Role
 from lab.errors import LabError
@@ -56,8 +56,7 @@ class Cluster:
         return {node.name: self._settings((node,)) for node in self.data}
 
     def _settings(self, nodes: tuple[Node, ...]) -> Settings:
-        authority = open_authority(self.home)
-        key, certificate = authority.ensure_client("operator", datetime.now(UTC))
+        key, certificate = operator_pair(self.home, datetime.now(UTC))
         return Settings(
             hosts=tuple(node.name for node in nodes),
             addresses=tuple(str(node.address) for node in nodes),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx2
 from openai import OpenAI
 
-from deploys.authority import open_authority
+from deploys.authority import operator_pair
 from inventory.model import Node
 from tests.support.fleet import Fleet
 from trust.tls import client_context
@@ -31,7 +31,6 @@ def stranger_client(fleet: Fleet) -> httpx2.Client:
 
 def operator_client(fleet: Fleet) -> httpx2.Client:
     """An HTTPS client that shows the operator's certificate."""
-    authority = open_authority(fleet.home)
-    key, certificate = authority.ensure_client("operator", datetime.now(UTC))
+    key, certificate = operator_pair(fleet.home, datetime.now(UTC))
     context = client_context(fleet.home.authority / "ca.pem", certificate, key)
     return httpx2.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)

@@ -14,6 +14,7 @@ from deploys.own_secrets import store_of
 from inventory.flows import allowed
 from inventory.model import Node, Role
 from tests.support.fleet import Fleet, wait_for
+from trust.operator_ssh import lent_path
 
 OURS = "federation-*.service"
 EXPOSURE_LIMIT = 2.5
@@ -28,7 +29,7 @@ def hosts(fleet: Fleet) -> Iterator[dict[str, Host]]:
     yield {
         node.name: testinfra.get_host(
             f"ssh://{user}@{node.address}",
-            ssh_identity_file=str(fleet.home.ssh_key),
+            ssh_identity_file=str(lent_path(fleet.home)),
             ssh_extra_args=options,
             sudo=True,
         )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +22,8 @@ from inventory.model import Node, Role
 from inventory.services import services
 from tests.fleet.test_2_replication import well
 from tests.support.fleet import COMMAND_SECONDS, Fleet, wait_for
+from trust.operator_ssh import SSH
+from trust.secret_store import SecretStore
 
 UNREACHABLE, LOCKED, ROLLED_BACK, INTERRUPTED, PENDING = 6, 7, 4, 130, 3
 # A file every node has and an apply puts back: the cheapest way to give an apply work to do.
@@ -57,19 +58,18 @@ def test_a_selector_that_matches_nothing_is_an_error(fleet: Fleet) -> None:
 
 
 def test_a_wrong_key_is_said_plainly(fleet: Fleet, tmp_path: Path) -> None:
-    key, kept = fleet.home.ssh_key, tmp_path / "operator"
-    shutil.copy2(key, kept)
-    key.unlink()
+    store = SecretStore.of(fleet.home)
+    kept, other = store.opened(SSH).text, tmp_path / "other"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)],
+        check=True,
+    )
+    store.put(SSH, other.read_text())
     try:
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")],
-            check=True,
-        )
-        shutil.copy2(tmp_path / "other", key)
         done = fleet.fedctl("plan", expect=UNREACHABLE)
         assert "key" in done.stderr.lower()
     finally:
-        shutil.copy2(kept, key)
+        store.put(SSH, kept)
     fleet.fedctl("plan", expect=0)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import psycopg
 
-from deploys.authority import open_authority
+from deploys.authority import operator_pair
 from inventory.model import Node, Role
 from tests.chaos.cluster import Cluster
 from tests.chaos.front.decide import Recorded
@@ -53,8 +53,7 @@ class Fronts(Cluster):
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """With the operator's certificate."""
-        authority = open_authority(self.home)
-        key, certificate = authority.ensure_client("operator", datetime.now(UTC))
+        key, certificate = operator_pair(self.home, datetime.now(UTC))
         return client_context(self.home.authority / "ca.pem", certificate, key)
 
     def burst(self, gateway: Node, count: int) -> None:

@@ -12,12 +12,13 @@ from inventory.home import Home
 from inventory.model import Federation, Node
 from lab.errors import NodeNotRunning
 from lab.names import folder_of, names_of
+from trust.operator_ssh import lent_path
 
 
 def ssh(home: Home, node: Node, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a command over SSH as root, trusting pinned keys only."""
     options = [
-        *("-i", str(home.ssh_key), "-o", f"UserKnownHostsFile={home.known_hosts}"),
+        *("-i", str(lent_path(home)), "-o", f"UserKnownHostsFile={home.known_hosts}"),
         *("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
         *("-o", "GlobalKnownHostsFile=/dev/null", "-F", "none"),
     ]

@@ -11,6 +11,7 @@ from ledger.errors import LedgerError
 from tests.support.postgres import Server
 from trust import files
 from trust.authority import Authority
+from trust.in_memory import lend
 from trust.succession import Succession
 
 SECONDS = 60
@@ -40,7 +41,9 @@ async def test_a_server_takes_clients_of_both_and_clients_a_server_of_either(
     turn.begin(datetime.now(UTC))
     turn.switch()
     both = Authority.open(tmp_path / "ca")
-    key, certificate = both.ensure_client("operator", datetime.now(UTC))
+    # libpq takes them out of memory.
+    pair = both.issue_client("operator", datetime.now(UTC))
+    key, certificate = (lend("operator", content) for content in pair)
     old = database.settings("operator")
     new = database.settings("operator", sslcert=certificate, sslkey=key)
     bundle = database.root / "ca.pem"

@@ -12,6 +12,7 @@ from ledger.connect import Connection, borrow, connect, connect_dsn, ping, pool
 from ledger.errors import Unavailable
 from tests.support.postgres import Server
 from trust.authority import Authority
+from trust.in_memory import lend
 
 
 async def test_a_gateways_certificate_becomes_the_gateways_role(gateway: Connection) -> None:
@@ -47,7 +48,8 @@ async def test_a_certificate_of_another_authority_is_refused(
     database: Server, tmp_path: Path
 ) -> None:
     other = Authority.create(tmp_path / "ca", "test authority", datetime.now(UTC))
-    key, cert = other.ensure_client("gateway", datetime.now(UTC))
+    pair = other.issue_client("gateway", datetime.now(UTC))
+    key, cert = (lend("gateway", content) for content in pair)
     with pytest.raises(Unavailable):
         await connect(database.settings("gateway", sslcert=cert, sslkey=key))
 

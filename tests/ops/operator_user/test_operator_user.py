@@ -16,8 +16,8 @@ KEY = "ssh-ed25519 AAAA operator\n"
 @pytest.fixture
 def where(tmp_path: Path) -> NodeContext:
     found = context(tmp_path)
-    found.home.ssh_key.parent.mkdir(parents=True)
-    found.home.ssh_key.with_name("operator.pub").write_text(KEY)
+    found.home.ssh_public.parent.mkdir(parents=True)
+    found.home.ssh_public.write_text(KEY)
     return found
 
 

@@ -37,6 +37,11 @@ def test_the_service_opens_the_same_store() -> None:
     (mac,) = launchd_files(protected).values()
     agent = plistlib.loads(mac.encode())["EnvironmentVariables"]
     assert agent["FEDERATION_AGE_PASSPHRASE_FILE"] == "/run/phrase"
+    assert "FEDERATION_KEY_FOLDER" not in agent
+    with_folder = replace(JOB, home=replace(JOB.home, key_folder=Path("/Volumes/keys")))
+    (mac,) = launchd_files(with_folder).values()
+    agent = plistlib.loads(mac.encode())["EnvironmentVariables"]
+    assert agent["FEDERATION_KEY_FOLDER"] == "/Volumes/keys"
 
 
 def test_the_timer_is_daily_and_catches_up() -> None:

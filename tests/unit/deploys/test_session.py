@@ -1,6 +1,8 @@
 """Every way a connection can fail has its kind and says what to do: against a real SSH server."""
 
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploys import session
 from deploys.errors import ConnectionLost, FailureKind, NodeError, Unreachable
+from deploys.own_secrets import store_of
 from deploys.session import connect, open_session, wait_for_session
 from inventory.home import Home
 from inventory.model import Node, Ssh
@@ -154,12 +157,41 @@ def test_a_key_the_node_does_not_know_is_named(home: Home, server: Server) -> No
     new_key(home.ssh_key)
     error = failure(home, server.port)
     assert error.kind is FailureKind.WRONG_KEY
-    assert str(home.ssh_key) in str(error)
+    assert str(home.ssh_public) in str(error)
 
 
 def test_no_key_at_all_is_said(home: Home, server: Server) -> None:
     home.ssh_key.unlink()
-    assert "cannot use the operator's SSH key" in str(failure(home, server.port))
+    error = failure(home, server.port)
+    assert error.kind is FailureKind.OWN_KEY
+    assert "cannot use the operator's SSH key: there is no SSH key" in str(error)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa", "rsa in PEM", "ecdsa in PEM"])
+def test_other_kinds_of_keys_get_in(home: Home, tmp_path: Path, kind: str) -> None:
+    home.ssh_key.parent.mkdir(parents=True)
+    argv = ["ssh-keygen", "-q", "-N", "", "-t", kind.split()[0], "-f", str(home.ssh_key)]
+    subprocess.run([*argv, *(("-m", "PEM") if "PEM" in kind else ())], check=True)
+    server = Server(new_key(tmp_path / "host"), paramiko.PKey.from_path(home.ssh_key))
+    try:
+        pin(home, server.port, server.host_key)
+        connect(node_at(server.port), home, "fedop").close()
+    finally:
+        server.close()
+    assert not home.ssh_key.exists()
+
+
+def test_a_plain_key_is_taken_into_the_store(home: Home, server: Server) -> None:
+    pin(home, server.port, server.host_key)
+    assert home.ssh_key.exists()
+    for _ in range(2):
+        connect(node_at(server.port), home, "fedop").close()
+        assert not home.ssh_key.exists()
+    sealed = store_of(home).path("ssh").read_bytes()
+    assert sealed.startswith(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    home.identity.unlink()
+    assert "age identity" in str(failure(home, server.port))
 
 
 def test_a_node_that_is_down(home: Home, operator_key: paramiko.PKey) -> None:

@@ -1,8 +1,11 @@
 """Tests of deploys/ship.py: what ssh is told, and what a broken copy raises."""
 
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,11 @@ import pytest
 from deploys import ship as module
 from deploys.errors import ConnectionLost, OperationFailed
 from deploys.ship import Destination, receive_command, ship, ssh_arguments
+from inventory.home import Home
+from tests.unit.fedctl.ssh_server import Server, new_key
+from trust.operator_ssh import lent_path
 
-TO = Destination("fedop", "192.0.2.7", 2222, Path("/k"), Path("/my pins"))
+TO = Destination("fedop", "192.0.2.7", 2222, lambda: Path("/k"), Path("/my pins"))
 
 
 def test_only_the_pinned_host_key_and_our_own_key_count() -> None:
@@ -22,6 +28,31 @@ def test_only_the_pinned_host_key_and_our_own_key_count() -> None:
     ):  # fmt: skip
         assert expected in arguments
     assert arguments[1:3] == ["-F", "none"]
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
+def test_ssh_takes_the_key_out_of_memory(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "cache")
+    server = Server(new_key(tmp_path / "host"), new_key(home.ssh_key), frozenset({"root"}))
+    home.known_hosts.write_text(f"[127.0.0.1]:{server.port} {server.public}\n")
+    (tmp_path / "source").write_bytes(b"x" * 1_000_000)
+    key = partial(lent_path, home)
+    to = Destination("root", "127.0.0.1", server.port, key, home.known_hosts)
+    try:
+        ship(to, str(tmp_path / "there"), {"a": tmp_path / "source"})
+    finally:
+        server.close()
+    assert (tmp_path / "there" / "a").read_bytes() == b"x" * 1_000_000
+    kept = [path for path in home.root.rglob("*") if path.is_file()]
+    private = [path for path in kept if b"PRIVATE" in path.read_bytes()]
+    assert not private
+
+
+def test_a_key_that_cannot_be_lent_is_said(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "cache")
+    to = replace(TO, key=partial(lent_path, home))
+    with pytest.raises(OperationFailed, match="there is no SSH key"):
+        ship(to, "/nowhere", {})
 
 
 def test_it_unpacks_as_root_whoever_logs_in() -> None:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploys.authority import authority_of, open_authority
+from deploys.authority import authority_of, open_authority, operator_pair
 from deploys.log_key import log_key_text
 from deploys.own_secrets import (
     CHAT_KEY,
@@ -26,7 +27,7 @@ from ledger.errors import Unavailable
 from ledger.note import SignerKey
 from ledger.pepper_uses import PepperUse
 from tests.unit.fedctl.fakes import LAB, NOW, Stage
-from trust import files
+from trust import files, operator_ssh
 
 FEDERATION = load(LAB)
 LINUX = [node.name for node in FEDERATION.nodes if node.platform is Platform.DEBIAN]
@@ -35,7 +36,9 @@ LINUX = [node.name for node in FEDERATION.nodes if node.platform is Platform.DEB
 @pytest.fixture
 def kept(stage: Stage) -> Iterator[Stage]:
     """An operator who has deployed: every secret that is made by itself is there."""
-    authority_of(FEDERATION, stage.home, NOW).ensure_client("operator", NOW)
+    authority_of(FEDERATION, stage.home, NOW)
+    operator_pair(stage.home, NOW)
+    operator_ssh.ensure(stage.home, "operator")
     for number in (1, 2):
         passphrase_text(stage.home, number)
     pepper_text(stage.home)
@@ -81,7 +84,64 @@ def test_a_secret_of_an_older_home_is_found_and_listed_in_plain_text(kept: Stage
     assert "in plain text" in kept.out.getvalue() and kept.home.chat_key.exists()
 
 
-@pytest.mark.parametrize("name", ["key-pepper", "log-key", "authority-key"])
+def test_keys_of_an_older_home_are_found_until_they_are_taken_in(kept: Stage) -> None:
+    store = store_of(kept.home)
+    plain = {"operator": kept.home.authority / "operator.key", "ssh": kept.home.ssh_key}
+    texts = {name: store.opened(name).text for name in plain}
+    for name, path in plain.items():
+        files.write(path, texts[name].encode(), 0o600)
+        store.path(name).unlink()
+    assert {each.path for each in found(kept)} == {str(path) for path in plain.values()}
+    assert not [each for each in found(kept) if "delete" in each.advice]
+    assert kept.fedctl("secrets", "list") == 0
+    assert kept.out.getvalue().count("in plain text") == 2
+    assert operator_pair(kept.home, NOW)[0].read_text() == texts["operator"]
+    kept.fedctl("doctor", "--json")
+    checks = {each["what"]: each for each in json.loads(kept.out.getvalue())}
+    assert checks["SSH key"]["state"] == "ok" and "ssh.age" in checks["SSH key"]["found"]
+    assert not found(kept) and {name: store.opened(name).text for name in plain} == texts
+
+
+def test_an_older_homes_client_key_can_be_rotated_at_once(kept: Stage) -> None:
+    store, plain = store_of(kept.home), kept.home.authority / "operator.key"
+    before = store.opened("operator").text
+    files.write(plain, before.encode(), 0o600)
+    store.path("operator").unlink()
+    assert kept.fedctl("secrets", "rotate", "operator") == 0, kept.err.getvalue()
+    assert not plain.exists() and store.opened("operator").text != before
+
+
+def test_a_key_is_lent_to_a_program_and_no_longer(kept: Stage) -> None:
+    out = kept.home.root / "out"
+    script = 'cat "$1" >"$2"; echo "$1" >>"$2"; exit 3'
+    for name in ("operator", "ssh"):
+        argv = ("secrets", "lend", name, "--", "sh", "-c", script, "sh", "{}", str(out))
+        assert kept.fedctl(*argv) == 3
+        *text, path = out.read_text().splitlines(keepends=True)
+        assert "".join(text) == store_of(kept.home).opened(name).text
+        assert path.startswith("/proc/")
+    assert kept.fedctl("secrets", "lend", "ssh", "--", "true") == Exit.USAGE
+    assert kept.fedctl("secrets", "lend", "ssh", "--", "no-such-program", "{}") == Exit.FAILED
+    assert "no-such-program cannot be run" in kept.err.getvalue()
+    assert kept.fedctl("secrets", "lend", "log-key", "--", "cat", "{}") == Exit.USAGE
+
+
+def test_a_program_that_has_a_key_ends_with_us(kept: Stage) -> None:
+    script = "kill -TERM $PPID; exec sleep 60"
+    argv = ("secrets", "lend", "ssh", "--", "sh", "-c", script, "sh", "{}")
+    assert kept.fedctl(*argv) == Exit.INTERRUPTED
+
+
+def test_the_ssh_keys_public_half_is_shown_and_made(kept: Stage) -> None:
+    assert kept.fedctl("secrets", "ssh-key") == 0
+    assert kept.out.getvalue() == kept.home.ssh_public.read_text()
+    store_of(kept.home).path("ssh").unlink()
+    assert kept.fedctl("secrets", "ssh-key", "--json") == 0
+    assert json.loads(kept.out.getvalue())["public"] == kept.home.ssh_public.read_text().strip()
+    assert "ssh" in store_of(kept.home).names()
+
+
+@pytest.mark.parametrize("name", ["key-pepper", "log-key", "authority-key", "operator", "ssh"])
 def test_a_value_that_got_anywhere_is_found_without_being_shown(kept: Stage, name: str) -> None:
     value = store_of(kept.home).opened(name).text.strip().splitlines()[-2:][0]
     leak = kept.home.runs / "20260301T120000Z-abcdef" / "log.txt"
@@ -123,12 +183,19 @@ def test_open_modes_are_found(kept: Stage) -> None:
     sealed = store_of(kept.home).path("log-key")
     kept.home.secrets.chmod(0o755)
     kept.home.identity.chmod(0o600)
-    (kept.home.authority / "operator.key").chmod(0o640)
+    kept.home.authority.chmod(0o750)
     assert {finding.path for finding in found(kept)} == {
-        str(kept.home.secrets), str(kept.home.authority / "operator.key"),
+        str(kept.home.secrets), str(kept.home.authority),
     }  # fmt: skip
     sealed.chmod(0o644)
     assert str(sealed) in {finding.path for finding in found(kept)}
+
+
+def test_keys_that_a_killed_command_left_in_a_named_folder_are_found(kept: Stage) -> None:
+    left = kept.home.root.parent / "keys" / "federation-keys-x"
+    left.mkdir(parents=True)
+    home = replace(kept.home, key_folder=left.parent)
+    assert [each.path for each in at_operator(home, NOW)] == [str(left)]
 
 
 def test_an_identity_in_a_git_tree_or_a_lost_one_is_found(kept: Stage) -> None:
@@ -171,11 +238,10 @@ def test_the_identity_is_rotated_and_the_ledger_hears_the_public_half(kept: Stag
 
 
 def test_the_clients_key_is_rotated(kept: Stage) -> None:
-    key = kept.home.authority / "operator.key"
-    before = key.read_bytes()
+    before = operator_pair(kept.home, NOW)[0].read_bytes()
     assert kept.fedctl("secrets", "rotate", "operator") == 0
-    assert key.read_bytes() != before
-    assert open_authority(kept.home).ensure_client("operator", NOW)[0] == key
+    after = operator_pair(kept.home, NOW)[0].read_bytes()
+    assert after != before and after.decode() == store_of(kept.home).opened("operator").text
 
 
 def test_chats_key_is_rotated_with_its_successor(kept: Stage) -> None:
@@ -245,10 +311,10 @@ def test_the_authority_is_replaced_in_three_runs_that_ask(kept: Stage) -> None:
 
 
 def test_what_cannot_be_undone_is_not(kept: Stage) -> None:
-    key = (kept.home.authority / "operator.key").read_bytes()
+    key = store_of(kept.home).opened("operator").text
     assert kept.fedctl("secrets", "rotate", "operator", "--undo") == Exit.FAILED
     assert "cannot be undone" in kept.err.getvalue()
-    assert (kept.home.authority / "operator.key").read_bytes() == key
+    assert store_of(kept.home).opened("operator").text == key
 
 
 @pytest.mark.parametrize("name", [name for name, known in KNOWN.items() if known.refusal])

@@ -52,6 +52,13 @@ def link(server: Server, federation: Federation, home: Home, node: Node) -> Iter
     link.close()
 
 
+def test_no_key_of_ours_is_said_as_such(federation: Federation, home: Home, node: Node) -> None:
+    home.ssh_key.unlink()
+    with pytest.raises(Unreachable, match="fedctl secrets ssh-key") as raised:
+        connect(federation, home, node)
+    assert raised.value.kind is FailureKind.OWN_KEY
+
+
 def test_streams_and_exit_code_come_back(link: Link) -> None:
     done = link.run(["sh", "-c", "echo out; echo err >&2; exit 7"])
     assert (done.code, done.out, done.err) == (7, "out\n", "err\n")

@@ -26,3 +26,6 @@ def test_both_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("FEDERATION_AGE_PASSPHRASE_FILE", "/run/phrase")
     home = home_of("six")
     assert (home.identity, home.age_passphrase) == (tmp_path / "id", Path("/run/phrase"))
+    assert home.key_folder is None
+    monkeypatch.setenv("FEDERATION_KEY_FOLDER", "/Volumes/keys")
+    assert home_of("six").key_folder == Path("/Volumes/keys")

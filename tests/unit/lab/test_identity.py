@@ -1,7 +1,6 @@
 """Keys are made once, kept private, and pinned under every name of their node."""
 
 import shutil
-import stat
 
 import pytest
 
@@ -9,6 +8,8 @@ from inventory.home import Home
 from inventory.model import Federation
 from lab import identity
 from lab.names import folder_of
+from trust.operator_ssh import private_text, public_of
+from trust.secret_store import SecretStore
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 
@@ -16,14 +17,19 @@ pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="need
 def test_the_operators_key_is_made_once_and_private(federation: Federation, home: Home) -> None:
     public = identity.ensure_operator_key(federation, home)
     assert public.startswith("ssh-ed25519 ")
-    assert stat.S_IMODE(home.ssh_key.stat().st_mode) == 0o600
+    assert not home.ssh_key.exists()
+    assert public == f"{public_of(private_text(home))} operator of pair"
+    assert home.ssh_public.read_text() == f"{public}\n"
     assert identity.ensure_operator_key(federation, home) == public
 
 
 def test_half_a_key_pair_is_made_again(federation: Federation, home: Home) -> None:
     before = identity.ensure_operator_key(federation, home)
-    home.ssh_key.unlink()
-    assert identity.ensure_operator_key(federation, home) != before
+    home.ssh_public.unlink()
+    assert identity.ensure_operator_key(federation, home) == before
+    SecretStore.of(home).path("ssh").unlink()
+    after = identity.ensure_operator_key(federation, home)
+    assert after != before and home.ssh_public.read_text().strip() == after
 
 
 def test_host_keys_are_pinned_by_every_name(federation: Federation, home: Home) -> None:

@@ -327,7 +327,7 @@ def test_a_machine_cannot_be_certified_as_the_operator(authority: Authority) -> 
 def test_a_clients_files_stay_their_own(authority: Authority, name: str) -> None:
     before = (authority.folder / "ca.key").read_bytes()
     with pytest.raises(NamesRefused):
-        authority.ensure_client(name, NOW)
+        authority.ensure_client(name, NOW, files.PlainKey(authority.folder / f"{name}.key"))
     assert (authority.folder / "ca.key").read_bytes() == before
 
 
@@ -348,14 +348,15 @@ def test_many_processes_create_one_authority(tmp_path: Path) -> None:
 
 
 def test_a_clients_pair_is_kept_until_half_of_its_life(authority: Authority) -> None:
-    key, cert = authority.ensure_client("operator", NOW)
-    held = key.read_bytes(), cert.read_bytes()
-    assert key.stat().st_mode & 0o777 == 0o600
-    authority.ensure_client("operator", NOW + timedelta(days=14))
-    assert (key.read_bytes(), cert.read_bytes()) == held
-    authority.ensure_client("operator", NOW + timedelta(days=16))
-    assert cert.read_bytes() != held[1]
-    files.write(key, held[0], 0o600)  # a crash between the two files
-    authority.ensure_client("operator", NOW + timedelta(days=16))
-    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
-    assert loaded.public_key() == x509.load_pem_x509_certificate(cert.read_bytes()).public_key()
+    keeper = files.PlainKey(authority.folder / "operator.key")
+    held = authority.ensure_client("operator", NOW, keeper)
+    assert held == (keeper.read(), (authority.folder / "operator.pem").read_bytes())
+    assert keeper.path.stat().st_mode & 0o777 == 0o600
+    assert authority.ensure_client("operator", NOW + timedelta(days=14), keeper) == held
+    renewed = authority.ensure_client("operator", NOW + timedelta(days=16), keeper)
+    assert renewed[1] != held[1]
+    keeper.write(held[0])  # a crash between the two files
+    key, cert = authority.ensure_client("operator", NOW + timedelta(days=16), keeper)
+    assert key not in (held[0], renewed[0])
+    loaded = serialization.load_pem_private_key(key, None)
+    assert loaded.public_key() == x509.load_pem_x509_certificate(cert).public_key()

@@ -191,16 +191,28 @@ def protected() -> Iterator[tuple[bytes, bytes]]:
 
 
 def test_a_protected_identity_opens_with_its_passphrase_from_a_file(
-    tmp_path: Path, protected: tuple[bytes, bytes]
+    tmp_path: Path, protected: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pyrage, unlocked = pytest.importorskip("pyrage"), []
+    decrypt = pyrage.passphrase.decrypt
+
+    def counted(content: bytes, passphrase: str) -> bytes:
+        unlocked.append(passphrase)
+        return bytes(decrypt(content, passphrase))
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", counted)
     identity, phrase = tmp_path / "identity", tmp_path / "phrase"
     files.write(identity, protected[1], 0o600)
     with pytest.raises(IdentityUnreadable, match="FEDERATION_AGE_PASSPHRASE_FILE"):
         SecretStore(tmp_path / "s", identity).put("one", "text")
     files.write(phrase, b"correct horse\n", 0o600)
     store = SecretStore(tmp_path / "s", identity, phrase)
+    with ThreadPoolExecutor(4) as pool:  # as when several nodes are logged in to at once
+        opened = [pool.submit(store.identity) for _ in range(4)]
+    assert {each.result().recipient for each in opened} == {store.identity().recipient}
     store.put("one", "text")
     assert text_of(store, "one") == "text"
+    assert unlocked == ["correct horse"]
     with pytest.raises(IdentityUnreadable, match="encrypted with a passphrase"):
         store.rotate_identity()
     files.write(phrase, b"wrong", 0o600)

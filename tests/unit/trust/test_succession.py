@@ -174,7 +174,8 @@ def test_the_decision_about_a_leaf_follows_who_signs(folder: Path, succession: S
 
 def test_the_operators_own_certificate_follows(folder: Path, succession: Succession) -> None:
     def held() -> bytes:
-        return Authority.open(folder).ensure_client("operator", NOW)[1].read_bytes()
+        keeper = files.PlainKey(folder / "operator.key")
+        return Authority.open(folder).ensure_client("operator", NOW, keeper)[1]
 
     first = held()
     succession.begin(NOW)
