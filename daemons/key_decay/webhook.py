@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from daemons.sequencer.main import Addresses
+from daemons.addresses import Addresses
 from ledger.notices import Notice
 from trust.hidden import Hidden
 from trust.webhooks import headers

@@ -8,21 +8,19 @@ and lets the lock go with the connection.
 import asyncio
 import logging
 import os
-import signal
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from daemons.addresses import Addresses
 from daemons.sequencer.metrics import SequencerMetrics
 from daemons.sequencer.settings import SequencerSettings
 from daemons.sequencer.shell import Sequencer
 from daemons.sequencer.witnesses import Heads, WitnessClient
+from daemons.serving import metrics_only, until_asked
 from inventory.config import resolve
 from inventory.ending import ended
 from inventory.notify import Notifier
@@ -32,33 +30,6 @@ from ledger.note import SignerKey
 from trust.tls import client_context, server_context
 
 LOG = logging.getLogger(__name__)
-
-
-class Addresses(AbstractResolver):
-    """Names are looked up in the settings and nowhere else."""
-
-    def __init__(self, addresses: Mapping[str, str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The one address of `host`; OSError for a name that is not in the settings."""
-        if host not in self._addresses:
-            raise OSError(f"{host} is no witness of the settings")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=self._addresses[host],
-                port=port,
-                family=family or socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def ledger_settings(settings: SequencerSettings, environment: Mapping[str, str]) -> LedgerSettings:
@@ -105,18 +76,10 @@ async def witness_session(
 def application(metrics: SequencerMetrics) -> web.Application:
     """`/metrics`, and a line that says so on `/`."""
 
-    async def scrape(request: web.Request) -> web.Response:
-        del request
-        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def text() -> bytes:
+        return metrics.text()
 
-    async def index(request: web.Request) -> web.Response:
-        del request
-        return web.Response(text="Federation sequencer: metrics are at /metrics\n")
-
-    app = web.Application(client_max_size=1024)
-    app.router.add_get("/metrics", scrape)
-    app.router.add_get("/", index)
-    return app
+    return metrics_only("sequencer", text)
 
 
 async def serve(
@@ -197,8 +160,4 @@ async def _listen(
 
 async def run(settings: SequencerSettings) -> None:
     """Serve until systemd (or a person) asks to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await until_asked(lambda stop: serve(settings, stop))

@@ -8,6 +8,7 @@ import ssl
 import sys
 from pathlib import Path
 
+from daemons.program import BAD_CONFIGURATION
 from daemons.witness.acceptance import MAX_BYTES, Order, Refused
 from daemons.witness.main import accept_restore, run
 from daemons.witness.settings import WitnessSettings
@@ -17,8 +18,6 @@ from inventory.config import ConfigError
 from ledger.errors import NoteInvalid
 
 DEFAULT_CONFIG = Path("/etc/federation/witness.toml")
-# The unit does not restart after this: a state that is damaged now is damaged in two seconds.
-BAD_CONFIGURATION = 78
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from daemons.serving import serve_until, until_asked
+from daemons.serving import exposition, node_context, serve_until, until_asked
 from daemons.witness.acceptance import Order, accept
 from daemons.witness.decide import EVIDENCE, Kind, Verdict, judge
 from daemons.witness.metrics import WitnessMetrics
@@ -29,7 +28,6 @@ from ledger import add_checkpoint
 from ledger.add_checkpoint import Request
 from ledger.errors import RequestInvalid
 from ledger.note import Note, Signature, SignerKey, VerifierKey
-from trust.tls import server_context
 
 LOG = logging.getLogger(__name__)
 
@@ -159,9 +157,7 @@ def application(witness: Witness) -> web.Application:
 
     async def metrics(request: web.Request) -> web.Response:
         del request
-        return web.Response(
-            body=witness.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return exposition(witness.metrics.text())
 
     app = web.Application(client_max_size=add_checkpoint.MAX_BYTES)
     app.router.add_post(add_checkpoint.PATH, add)
@@ -187,17 +183,12 @@ async def _serve(
     witness = Witness(key, logs, store)
     if not witness.memory.generation:
         LOG.warning("nothing is remembered: this witness has not seen the log before")
-    context = server_context(
-        resolve(settings.certificate_path, environment),
-        resolve(settings.key_path, environment),
-        resolve(settings.ca_path, environment),
-    )
     await serve_until(
         stop,
         application(witness),
         settings.addresses,
         settings.port,
-        context,
+        node_context(settings, environment),
         Notifier(environment),
         f"watching {logs[0].name}, {witness.memory.size} events seen",
     )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemons.guardian.decide import WINDOW, Ask, Kind, Policy, Released, Rule, judge
-from daemons.guardian.main import ask_of
+from daemons.guardian.endpoint import ask_of
 from trust.datakeys import KeyName
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
