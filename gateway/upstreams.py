@@ -160,8 +160,9 @@ class Upstreams:
         finally:
             if entry in waiting:
                 waiting.remove(entry)
-            if not waiting:
-                self._queues.pop(model, None)
+            # Others may have begun another line meanwhile: that one is theirs.
+            if not waiting and self._queues.get(model) is waiting:
+                del self._queues[model]
             self._metrics.queued.set(self.queued)
             self._metrics.queue_duration.observe(self._loop.time() - began)
 

@@ -142,6 +142,22 @@ async def test_a_waiting_client_that_leaves_takes_no_room() -> None:
     assert engine.active == 0
 
 
+async def test_who_comes_between_two_that_were_served_keeps_its_place() -> None:
+    upstreams = made({}, upstream("one", "a"), queue_seconds=60)
+    engine = await upstreams.acquire("a", b"")
+    await upstreams.acquire("a", b"")
+    served = [asyncio.create_task(upstreams.acquire("a", b"")) for _ in range(2)]
+    await asyncio.sleep(0)
+    # Both have their turn; the line they leave empty, each for itself, is not the newcomer's.
+    upstreams.release(engine, failed=False)
+    late = asyncio.create_task(upstreams.acquire("a", b""))
+    upstreams.release(engine, failed=False)
+    await asyncio.gather(*served)
+    assert upstreams.queued == 1
+    upstreams.release(engine, failed=False)
+    assert await late is engine and upstreams.queued == 0
+
+
 async def test_a_hung_engine_keeps_nobody_from_another() -> None:
     upstreams = made({}, upstream("one", "a"), upstream("two", "a"), upstream("three", "b"))
     for _ in range(4):
