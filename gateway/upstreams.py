@@ -3,52 +3,35 @@
 A model is an upstream's because the configuration says so or, where it names none, because the
 engine lists it. Engines that are down stay routable for models they are configured for: the client
 then hears 502 (try again), not 404 (no such model). What is decided is in `routing`; here is what
-it is decided on, and the bounded queue of those who wait for room.
+it is decided on. Those who wait for room are in `waiting`.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-import orjson
 
 from gateway.engine import Engine
 from gateway.errors import (
     EnginesDrained,
     LedgerAway,
     NotFound,
-    QueueFull,
     Refused,
-    UpstreamError,
     UpstreamFailed,
 )
+from gateway.listing import longest_context, models_for
 from gateway.metrics import GatewayMetrics
+from gateway.probes import probe
 from gateway.routing import Candidate, choose, spare
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.transport import Transport
+from gateway.waiting import WaitingRoom
 from ledger.upstreams import Drain
 
 logger = logging.getLogger("gateway.upstreams")
-
-MAX_LISTING_BYTES = 1 << 20
-# What a client may know of a model; vLLM's own entries also tell paths on its disk.
-SHOWN = ("id", "object", "created", "owned_by", "max_model_len")
-PLAIN = (str, int, float)  # what is nested may be nested too deeply to be written again
-
-
-class _Waiting:
-    """A request in the queue: which engines would do, and its turn."""
-
-    __slots__ = ("model", "prefix", "tried", "turn")
-
-    def __init__(
-        self, model: str, prefix: bytes, tried: Collection[Engine], turn: asyncio.Future[Engine]
-    ) -> None:
-        self.model, self.prefix, self.tried, self.turn = model, prefix, tried, turn
 
 
 class Upstreams:
@@ -70,7 +53,10 @@ class Upstreams:
         # None: nobody could say yet who is drained, so everybody counts as drained.
         self._drains = None if drains is None else {drain.name: drain for drain in drains}
         self._loop = transport.loop
-        self._queues: dict[str, deque[_Waiting]] = {}
+        self._waiting = WaitingRoom(
+            self._loop, metrics, self._choose, self._take, partial(self.release, failed=None)
+        )
+        self._queues = self._waiting.queues
         self.engines: tuple[Engine, ...] = ()
         self.configure(configs, aliases, routing)
 
@@ -91,7 +77,7 @@ class Upstreams:
         """These engines are drained, all others are not; those who wait are dealt with anew."""
         self._drains = {drain.name: drain for drain in drains}
         self._apply_drains()
-        self._next()
+        self._waiting.serve()
 
     @property
     def any_up(self) -> bool:
@@ -101,7 +87,7 @@ class Upstreams:
     @property
     def queued(self) -> int:
         """Requests that wait for room."""
-        return sum(map(len, self._queues.values()))
+        return self._waiting.count
 
     def offers(self, model: str) -> bool:
         """Whether any engine serves what clients call this."""
@@ -115,12 +101,7 @@ class Upstreams:
 
     def report(self) -> list[dict[str, Any]]:
         """What operators are told of each engine."""
-        return [
-            engine.report(
-                sum(len(line) for model, line in self._queues.items() if engine.serves(model))
-            )
-            for engine in self.engines
-        ]
+        return [engine.report(self._waiting.count_for(engine)) for engine in self.engines]
 
     def resolve(self, model: str) -> str:
         """The model behind an alias, or `model` itself; raises NotFound when nobody serves it."""
@@ -135,36 +116,11 @@ class Upstreams:
 
         Waits for its turn at most `queue_seconds`. Raises QueueFull, UpstreamFailed.
         """
-        waiting = self._queues.get(model)
-        if not waiting:
+        if not self._queues.get(model):
             engine = self._choose(model, prefix, tried)
             if engine is not None:
                 return self._take(engine)
-            waiting = self._queues.setdefault(model, deque())
-        if len(waiting) >= self.routing.max_queued:
-            raise QueueFull
-        entry = _Waiting(model, prefix, tried, self._loop.create_future())
-        waiting.append(entry)
-        self._metrics.queued.set(self.queued)
-        began = self._loop.time()
-        try:
-            async with asyncio.timeout(self.routing.queue_seconds):
-                return await entry.turn
-        except BaseException as error:
-            # Its turn may have come in the same moment: the room is the next one's.
-            if entry.turn.done() and not entry.turn.cancelled() and not entry.turn.exception():
-                self.release(entry.turn.result(), failed=None)
-            if isinstance(error, TimeoutError):
-                raise QueueFull from None
-            raise
-        finally:
-            if entry in waiting:
-                waiting.remove(entry)
-            # Others may have begun another line meanwhile: that one is theirs.
-            if not waiting and self._queues.get(model) is waiting:
-                del self._queues[model]
-            self._metrics.queued.set(self.queued)
-            self._metrics.queue_duration.observe(self._loop.time() - began)
+        return await self._waiting.wait(model, prefix, tried, self.routing)
 
     def spare(self, model: str, tried: Collection[Engine]) -> Engine | None:
         """An engine for a hedge, with room that nobody waits for and that is now taken: `release`
@@ -176,7 +132,7 @@ class Upstreams:
                     name=engine.name,
                     load=engine.active,
                     room=engine.active < engine.config.max_concurrent
-                    and not any(map(engine.serves, self._queues)),
+                    and not self._waiting.count_for(engine),
                     up=engine.up is not False,
                     allowed=engine.breaker.opened_at is None,
                     drained=engine.drained,
@@ -204,28 +160,15 @@ class Upstreams:
                 engine.changed()
                 logger.warning("breaker", extra={"upstream": engine.name, "state": state})
         if self._queues:
-            self._next()
+            self._waiting.serve()
 
     def models(self, principal: Principal) -> list[dict[str, Any]]:
         """What engines that are up list, as far as the key may use it; each model once."""
-        found: dict[str, dict[str, Any]] = {}
-        for engine in self.engines:
-            for name, entry in engine.listed.items():
-                if engine.up and engine.serves(name) and principal.may_use(name):
-                    found.setdefault(name, entry)
-        for alias, real in self.aliases.items():
-            for engine in self.engines:
-                if engine.up and engine.serves(real) and principal.may_use(alias):
-                    entry = engine.listed.get(real, {"object": "model"})
-                    found.setdefault(alias, {**entry, "id": alias})
-        return list(found.values())
+        return models_for(principal, self.engines, self.aliases)
 
     def context_of(self, model: str) -> int | None:
         """How long prompt and answer of `model` can be together, in tokens, where engines tell."""
-        real = self.aliases.get(model, model)
-        known = [engine.listed.get(real, {}).get("max_model_len") for engine in self.engines]
-        lengths = [value for value in known if isinstance(value, int) and value > 0]
-        return max(lengths, default=None)
+        return longest_context(self.aliases.get(model, model), self.engines)
 
     def _choose(self, model: str, prefix: bytes, tried: Collection[Engine]) -> Engine | None:
         """The engine whose turn it is, None when all are full; raises UpstreamFailed."""
@@ -266,22 +209,6 @@ class Upstreams:
         engine.breaker = engine.breaker.asked(self._loop.time())
         return engine
 
-    def _next(self) -> None:
-        """Give room that has become free to those who wait for it, first come first served."""
-        for model, waiting in tuple(self._queues.items()):
-            while waiting:
-                entry = waiting[0]
-                if not entry.turn.done():
-                    try:
-                        engine = self._choose(model, entry.prefix, entry.tried)
-                    except Refused as error:
-                        entry.turn.set_exception(error)
-                    else:
-                        if engine is None:
-                            break
-                        entry.turn.set_result(self._take(engine))
-                waiting.popleft()
-
     def _apply_drains(self) -> None:
         for engine in self.engines:
             drain = None if self._drains is None else self._drains.get(engine.name)
@@ -297,44 +224,6 @@ class Upstreams:
 
     async def look(self) -> None:
         """Ask every engine once, all at the same time; failures are states, not errors."""
-        await asyncio.gather(*(self._look_at(engine) for engine in self.engines))
+        terms = (self._transport, self._metrics, self._health_seconds)
+        await asyncio.gather(*(probe(engine, *terms) for engine in self.engines))
         self._metrics.component_up.labels("upstreams").set(self.any_up)
-
-    async def _look_at(self, engine: Engine) -> None:
-        was = engine.up
-        try:
-            body = await self._transport.get(
-                engine.target, "/v1/models", self._health_seconds, MAX_LISTING_BYTES
-            )
-            engine.listed = read_listing(body)
-            engine.up = True
-        except UpstreamError as error:
-            engine.up = False
-            why = type(error.__cause__ or error).__name__
-            engine.failed(f"{error.reason or 'failed'} ({why}) when last looked at")
-            if was is not False:
-                logger.warning("upstream down", extra={"upstream": engine.name, "why": why})
-        if engine.up and not was:
-            logger.info("upstream up", extra={"upstream": engine.name})
-            if was is False:
-                # It was away and is back: it need not prove itself once more.
-                engine.breaker = engine.breaker.succeeded()
-        if engine.up is not was:
-            engine.changed()
-        self._metrics.upstream_up.labels(engine.name).set(engine.up)
-
-
-def read_listing(body: bytes) -> dict[str, dict[str, Any]]:
-    """The models in an answer of `/v1/models`, by name; raises UpstreamFailed when it is none."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise UpstreamFailed(reason="not_json") from None
-    data = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(data, list):
-        raise UpstreamFailed(reason="not_json")
-    return {
-        entry["id"]: {key: entry[key] for key in SHOWN if isinstance(entry.get(key), PLAIN)}
-        for entry in data
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-    }

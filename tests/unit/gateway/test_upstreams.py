@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from gateway.errors import EnginesDrained, LedgerAway, NotFound, QueueFull, UpstreamFailed
+from gateway.listing import read_listing
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.target import Target
-from gateway.upstreams import Upstreams, read_listing
+from gateway.upstreams import Upstreams
 from ledger.upstreams import Drain
 
 LISTING = b'{"object":"list","data":[{"id":"a","object":"model","root":"/disk"},{"id":"b"}]}'
