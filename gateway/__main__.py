@@ -16,9 +16,9 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.errors import SpoolTaken
 from gateway.server import Material, serve
 from gateway.settings import GatewaySettings
+from gateway.spool.errors import SpoolTaken
 from inventory.config import ConfigError, resolve
 from inventory.logs import configure
 from inventory.notify import Notifier

@@ -4,7 +4,8 @@ from http import HTTPStatus
 
 import orjson
 
-from gateway.errors import Refused, UpstreamRefused
+from gateway.errors import Refused
+from gateway.upstream_errors import UpstreamRefused
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")

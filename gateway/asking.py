@@ -2,11 +2,17 @@
 
 from gateway.answers import is_error_body
 from gateway.engine import Engine
-from gateway.errors import NotOffered, UpstreamBusy, UpstreamError, UpstreamFailed, UpstreamRefused
 from gateway.exchange import Exchange
 from gateway.response import Response
 from gateway.routes import Route
 from gateway.tracing import Attempt
+from gateway.upstream_errors import (
+    NotOffered,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRefused,
+)
 
 PASSED_ON = frozenset({400, 404, 409, 413, 422})
 MAX_ERROR_BYTES = 64 * 1024

@@ -18,28 +18,17 @@ GatewayError
 │   ├── Stopping                503  cut short by this gateway's end
 │   ├── LimitsAway              503  what is left of a limit cannot be asked now
 │   ├── LedgerAway              503  keys cannot be checked now
-│   ├── AuditAway               503  the request could not be recorded, or not its end
-│   └── UpstreamError                what an engine did wrong
-│       ├── UpstreamRefused     4xx  the engine's own refusal, passed on
-│       ├── UpstreamFailed      502  dead, broken off, or an answer that is none
-│       ├── UpstreamBusy        503  the engine takes no more now
-│       ├── QueueFull           429  every engine is busy, and so is the queue
-│       ├── EnginesDrained      503  the model's engines are taken out of rotation
-│       ├── NotOffered          404  the engine has no such path
-│       └── UpstreamTimeout     504
-├── ClientGone                  nobody is left to tell
-└── SpoolError                  the local record of requests
-    ├── SpoolTaken              another process has the folder
-    ├── SpoolFull               no room for one more request and its end
-    └── SpoolFailed             the disk did not take the write
+│   └── AuditAway               503  the request could not be recorded, or not its end
+└── ClientGone                  nobody is left to tell
+
+What engines do wrong is a Refused too, in upstream_errors.py; what goes wrong with the local record
+of requests is a GatewayError, in spool/errors.py.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 RETRY_AFTER_SECONDS = 2
-# An operator's work takes longer than a busy moment.
-DRAINED_RETRY_SECONDS = 15
 
 
 class GatewayError(Exception):
@@ -178,77 +167,6 @@ class LimitsAway(Refused):
         super().__init__("The limits of this key cannot be checked at the moment. Try again.")
 
 
-class UpstreamError(Refused):
-    """Base of what an engine did; `reason` labels the metric."""
-
-
-class UpstreamRefused(UpstreamError):
-    """The engine's own 4xx in OpenAI's format: `body` goes to the client as it is."""
-
-    reason = "refused"
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"The engine answered {status}.")
-        self.status, self.body = status, body
-
-
-class UpstreamFailed(UpstreamError):
-    """Dead, or answering nonsense."""
-
-    status, code, reason = 502, "upstream_failed", "failed"
-
-    def __init__(
-        self, message: str = "The engine failed to answer.", reason: str = "failed"
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class UpstreamBusy(UpstreamError):
-    """The engine said 429 or 503."""
-
-    status, code, reason = 503, "upstream_busy", "busy"
-    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
-
-
-class QueueFull(UpstreamError):
-    """As many requests wait for an engine as may, or this one waited too long."""
-
-    status, type, code = 429, "rate_limit_error", "engines_busy"
-    headers = MappingProxyType({"retry-after": str(RETRY_AFTER_SECONDS)})
-
-    def __init__(self) -> None:
-        super().__init__("All engines are busy. Try again.")
-
-
-class EnginesDrained(UpstreamError):
-    """An operator has taken every engine of the model out of rotation."""
-
-    status, code = 503, "engines_drained"
-    headers = MappingProxyType({"retry-after": str(DRAINED_RETRY_SECONDS)})
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The engines of this model are taken out of service for now. Try again later."
-        )
-
-
-class NotOffered(UpstreamError):
-    """The engine of this model does not know the path."""
-
-    status, type, code = 404, "invalid_request_error", "unsupported_endpoint"
-    reason = "refused"
-
-    def __init__(self) -> None:
-        super().__init__("The model does not offer this endpoint.", param="model")
-
-
-class UpstreamTimeout(UpstreamError):
-    """The engine was too slow."""
-
-    status, code, reason = 504, "upstream_timeout", "timeout"
-
-
 class LedgerAway(Refused):
     """Without the ledger no key can be checked and nothing recorded, so nothing is relayed."""
 
@@ -287,19 +205,3 @@ class InternalError(Refused):
 
     def __init__(self) -> None:
         super().__init__("The gateway made a mistake. It has been logged.")
-
-
-class SpoolError(GatewayError):
-    """Base of what goes wrong with the local record of requests."""
-
-
-class SpoolTaken(SpoolError):
-    """Another process writes to this folder."""
-
-
-class SpoolFull(SpoolError):
-    """There is no room for one more request and its end."""
-
-
-class SpoolFailed(SpoolError):
-    """A write did not become durable."""

@@ -23,7 +23,6 @@ from typing import Literal, NamedTuple
 
 from gateway.asking import blames_the_request, head_of, is_plain_success, refusal_in
 from gateway.engine import Engine
-from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.exchange import Exchange
 from gateway.journal import Progress
 from gateway.metrics import GatewayMetrics
@@ -34,6 +33,7 @@ from gateway.routes import Route
 from gateway.settings import Hedging
 from gateway.tracing import CANCELLED, Attempt
 from gateway.transport import Transport
+from gateway.upstream_errors import UpstreamError, UpstreamTimeout
 from gateway.upstreams import Upstreams
 
 logger = logging.getLogger("gateway.hedging")

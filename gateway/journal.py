@@ -6,14 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from gateway.engine import Engine
-from gateway.errors import (
-    ClientGone,
-    EnginesDrained,
-    QueueFull,
-    Refused,
-    UpstreamError,
-    UpstreamTimeout,
-)
+from gateway.errors import ClientGone, Refused
 from gateway.exchange import Exchange
 from gateway.metrics import GatewayMetrics
 from gateway.prompts import Keeping
@@ -21,6 +14,7 @@ from gateway.request import Call
 from gateway.request_log import ids_of
 from gateway.routes import Route
 from gateway.seams import Audit, Ending, Intent, Principal
+from gateway.upstream_errors import EnginesDrained, QueueFull, UpstreamError, UpstreamTimeout
 from gateway.usage import Usage
 from ledger.requests import Outcome
 

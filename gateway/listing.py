@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from gateway.engine import Engine
-from gateway.errors import UpstreamFailed
 from gateway.seams import Principal
+from gateway.upstream_errors import UpstreamFailed
 
 # What a client may know of a model; vLLM's own entries also tell paths on its disk.
 SHOWN = ("id", "object", "created", "owned_by", "max_model_len")

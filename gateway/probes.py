@@ -3,10 +3,10 @@
 import logging
 
 from gateway.engine import Engine
-from gateway.errors import UpstreamError
 from gateway.listing import read_listing
 from gateway.metrics import GatewayMetrics
 from gateway.transport import Transport
+from gateway.upstream_errors import UpstreamError
 
 logger = logging.getLogger("gateway.upstreams")
 

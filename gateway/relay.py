@@ -17,14 +17,7 @@ from datetime import datetime
 from gateway.answers import JSON
 from gateway.asking import blames_the_request, finish, head_of, refusal_in
 from gateway.engine import Engine
-from gateway.errors import (
-    ClientGone,
-    EnginesDrained,
-    Refused,
-    UpstreamError,
-    UpstreamFailed,
-    UpstreamTimeout,
-)
+from gateway.errors import ClientGone, Refused
 from gateway.exchange import Exchange
 from gateway.hedging import Hedger, Opened
 from gateway.journal import Journal, Progress
@@ -37,6 +30,7 @@ from gateway.routes import Route
 from gateway.seams import Admission, Audit, Intent, Principal
 from gateway.settings import Hedging, Limits, Timeouts
 from gateway.transport import Transport
+from gateway.upstream_errors import EnginesDrained, UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.upstreams import Upstreams
 from gateway.usage import StreamReader, Usage, read_answer
 from ledger.requests import Outcome

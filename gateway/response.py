@@ -13,10 +13,10 @@ from typing import Protocol
 import httptools
 
 from gateway.deadlines import NEVER
-from gateway.errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.settings import Timeouts
 from gateway.socket_state import without_delay
 from gateway.target import Address
+from gateway.upstream_errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 
 MAX_HEAD_BYTES = 64 * 1024
 # A stream is read no further while so much of it waits for the client.

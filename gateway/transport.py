@@ -11,10 +11,10 @@ import ssl
 from collections import deque
 
 from gateway.deadlines import Deadlines
-from gateway.errors import UpstreamFailed, UpstreamTimeout
 from gateway.response import Response, StaleConnection
 from gateway.settings import Limits, Timeouts
 from gateway.target import Address, Target
+from gateway.upstream_errors import UpstreamFailed, UpstreamTimeout
 
 # vLLM closes idle connections after 5 s: let go first, or a request meets a closing door.
 IDLE_SECONDS = 3.0

@@ -14,13 +14,7 @@ from functools import partial
 from typing import Any
 
 from gateway.engine import Engine
-from gateway.errors import (
-    EnginesDrained,
-    LedgerAway,
-    NotFound,
-    Refused,
-    UpstreamFailed,
-)
+from gateway.errors import LedgerAway, NotFound, Refused
 from gateway.listing import longest_context, models_for
 from gateway.metrics import GatewayMetrics
 from gateway.probes import probe
@@ -28,6 +22,7 @@ from gateway.routing import Candidate, choose, spare
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.transport import Transport
+from gateway.upstream_errors import EnginesDrained, UpstreamFailed
 from gateway.waiting import WaitingRoom
 from ledger.upstreams import Drain
 

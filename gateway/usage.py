@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import UpstreamFailed
 from gateway.routes import Ends
+from gateway.upstream_errors import UpstreamFailed
 
 MAX_TOKENS = 2**31 - 1
 DONE = b"[DONE]"

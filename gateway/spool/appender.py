@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.errors import SpoolTaken
 from gateway.spool import frame, segment
+from gateway.spool.errors import SpoolTaken
 from gateway.spool.mark import Mark, Point
 from gateway.spool.recovery import tail
 from gateway.spool.room import Room

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from gateway.errors import AuditAway, BadRequest, SpoolError
+from gateway.errors import AuditAway, BadRequest
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Ending, Intent
+from gateway.spool.errors import SpoolError
 from gateway.spool.record import finished, run, started
 from gateway.spool.writer import Spool
 from ledger.requests import Outcome

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
-from gateway.errors import SpoolFailed, SpoolFull
 from gateway.spool import frame
 from gateway.spool.appender import Appender
+from gateway.spool.errors import SpoolFailed, SpoolFull
 from gateway.spool.mark import Point
 from gateway.spool.pace import Pace
 from gateway.spool.record import MAX_RECORD_BYTES

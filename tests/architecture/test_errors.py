@@ -1,4 +1,4 @@
-"""Each package's errors.py opens with its tree of exceptions, drawn as the classes are."""
+"""Each errors.py opens with its tree of exceptions, drawn as the classes are."""
 
 import importlib
 import inspect
@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-MODULES = sorted(f"{path.parent.name}.errors" for path in REPOSITORY.glob("*/errors.py"))
+FILES = [*REPOSITORY.glob("*/*errors.py"), *REPOSITORY.glob("*/*/errors.py")]
+MODULES = sorted(".".join(p.relative_to(REPOSITORY).with_suffix("").parts) for p in FILES)
 LINES = "│├└─ "
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedctl.chat_words import SENTENCES, failure_of, harmless, storable, worth_another
-from gateway import errors
+from gateway import errors, upstream_errors
 from gateway.answers import error_body
 
 
@@ -59,7 +59,7 @@ def test_every_code_of_the_gateway_that_a_chat_may_meet_has_its_sentence() -> No
 
 
 def test_refusals_are_told_in_plain_words_with_what_to_do() -> None:
-    drained = failure_of(503, error_body(errors.EnginesDrained()), "15")
+    drained = failure_of(503, error_body(upstream_errors.EnginesDrained()), "15")
     assert "out of service" in str(drained) and "fedctl upstream list" in drained.advice
     limited = errors.Limited("x", retry_after_seconds=7)
     told = failure_of(429, error_body(limited), "7")
@@ -74,12 +74,12 @@ def test_only_what_is_one_gateways_moment_is_tried_elsewhere() -> None:
     for kind, elsewhere in (
         (errors.LedgerAway(), True),
         (errors.Stopping(), True),
-        (errors.QueueFull(), True),
-        (errors.UpstreamFailed(), True),
+        (upstream_errors.QueueFull(), True),
+        (upstream_errors.UpstreamFailed(), True),
         (errors.InternalError(), True),
         (errors.NotAuthenticated(), False),
         (errors.Limited("x", retry_after_seconds=1), False),
-        (errors.EnginesDrained(), False),
+        (upstream_errors.EnginesDrained(), False),
         (errors.BadRequest("x"), False),
     ):
         assert worth_another(kind.status, error_body(kind)) is elsewhere, kind

@@ -5,7 +5,8 @@ import pytest
 
 from gateway import errors
 from gateway.answers import error_body, error_event, is_error_body, whole
-from gateway.errors import LedgerAway, NotAuthenticated, Refused, UpstreamRefused
+from gateway.errors import LedgerAway, NotAuthenticated, Refused
+from gateway.upstream_errors import UpstreamRefused
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import EnginesDrained, LedgerAway, NotFound, QueueFull, UpstreamFailed
+from gateway.errors import LedgerAway, NotFound
 from gateway.listing import read_listing
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
 from gateway.settings import Routing, Upstream
 from gateway.target import Target
+from gateway.upstream_errors import EnginesDrained, QueueFull, UpstreamFailed
 from gateway.upstreams import Upstreams
 from ledger.upstreams import Drain
 

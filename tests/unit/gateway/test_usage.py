@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import UpstreamFailed
+from gateway.upstream_errors import UpstreamFailed
 from gateway.usage import StreamReader, Usage, read_answer, usage_in
 
 CHUNK = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'

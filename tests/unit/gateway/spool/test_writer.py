@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import SpoolFailed
 from gateway.spool import frame, segment
+from gateway.spool.errors import SpoolFailed
 from gateway.spool.pace import Pace
 from gateway.spool.writer import Spool
 
