@@ -59,6 +59,14 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """How many proposals wait for a decision, and for how long the oldest has (0: none waits)."""
+
+    proposals: int = 0
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Reviewers:
     """Who may propose and approve (name, since when), and how long a lone one waits."""
 
@@ -158,6 +166,13 @@ async def show(connection: Connection, number: int) -> Proposal:
 async def history(connection: Connection, subject: str | None = None) -> tuple[Proposal, ...]:
     """Every proposal there ever was, of one subject or of all, oldest first."""
     return await _proposals(connection, None, subject)
+
+
+async def waiting(connection: Connection) -> Waiting:
+    """What waits for a decision now; for the role that settles keys."""
+    with translated(writing=False):
+        row = await (await connection.execute(QUERIES["role_waiting"])).fetchone()
+    return Waiting() if row is None else Waiting(row["waiting"], row["oldest_seconds"])
 
 
 async def operator_here(connection: Connection) -> str:

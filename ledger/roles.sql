@@ -28,6 +28,10 @@ WHERE (%(number)s::bigint IS NULL OR p.number = %(number)s)
   AND (%(subject)s::text IS NULL OR p.subject = %(subject)s)
 ORDER BY p.number
 
+-- name: role_waiting
+-- How many proposals wait, and for how long the oldest has.
+SELECT waiting, oldest_seconds FROM ledger.role_reviews_waiting()
+
 -- name: role_propose
 -- Propose to give a right, or take one at once; its number.
 SELECT ledger.role_propose(%(id)s, %(subject)s, %(action)s, %(what)s, %(why)s, %(effects)s,

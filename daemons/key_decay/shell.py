@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from daemons.key_decay.decide import Notice, decide
 from daemons.key_decay.message import message
 from daemons.key_decay.outbox import ACTOR, Sent
-from ledger import key_strength
+from ledger import key_strength, roles
 from ledger import notices as outbox
 from ledger.append import send
 from ledger.connect import Connection
@@ -29,7 +29,7 @@ MISUSED = "key_decay_misused"
 @dataclass
 class Result:
     """What a run came to. `seconds` is how long settling took; times are Unix time. `misused`: keys
-    with misuse of each kind in the last 24 hours.
+    with misuse of each kind in the last 24 hours; `reviews`: proposals of rights that wait.
     """
 
     looked_at: int = 0
@@ -38,6 +38,7 @@ class Result:
     seconds: float = 0.0
     sent: Sent = field(default_factory=Sent)
     misused: Mapping[Misuse, int] = field(default_factory=dict)
+    reviews: roles.Waiting = field(default_factory=roles.Waiting)
 
 
 def utc_now() -> datetime:
@@ -63,6 +64,7 @@ async def settle_due(
         if found < batch:
             break
     result.misused = await key_strength.misused_lately(connection, began)
+    result.reviews = await roles.waiting(connection)
     ended = clock()
     result.ended, result.seconds = ended.timestamp(), (ended - began).total_seconds()
     return result
@@ -118,6 +120,10 @@ def exposition(result: Result) -> str:
         ("key_notices_pending", "Notices that wait, on any node.", figures.pending),
         ("key_notices_oldest_seconds", "How long the oldest has waited.", figures.oldest_seconds),
         ("key_notices_given_up", "Notices given up within a day.", figures.given_up),
+        ("role_proposals_waiting", "Proposals of rights that wait for a decision.",
+         result.reviews.proposals),
+        ("role_proposals_oldest_seconds", "How long the oldest of them has waited.",
+         result.reviews.oldest_seconds),
     )  # fmt: skip
     plain = "".join(
         f"{_head(name, text)}federation_{name} {value:.17g}\n" for name, text, value in values

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemons.key_decay.decide import TIER_CHANGED
-from daemons.key_decay.shell import settle_due
+from daemons.key_decay.shell import exposition, settle_due
 from ledger import key_strength, keys
 from ledger.connect import Connection, connect
 from ledger.key_strength import hour_of, misused, note
+from ledger.roles import decide
 from tests.support.postgres import Server
+from tests.support.reviews import BY, days_pass, give
 from trust.apikeys import Pepper
 from trust.strength import Misuse
 from trust.tiers import Tier
@@ -53,6 +55,32 @@ def events(database: Server) -> list[dict[str, Any]]:
         "SELECT convert_from(body, 'UTF8') FROM ledger.inbox ORDER BY arrival", "federation"
     )
     return [json.loads(line) for line in rows.splitlines()]
+
+
+async def test_a_run_tells_monitoring_of_proposals_that_wait(
+    operator: Connection, database: Server
+) -> None:
+    async def figures() -> tuple[float, float]:
+        async with await connect(database.settings("sequencer", user="fed_keys")) as connection:
+            text = exposition(await settle_due(connection, "anode", 500))
+        told = dict(
+            line.split() for line in text.splitlines() if line.startswith("federation_role")
+        )
+        prefix = "federation_role_proposals"
+        return float(told[f"{prefix}_waiting"]), float(told[f"{prefix}_oldest_seconds"])
+
+    assert await figures() == (0, 0)
+    first = await give(operator, f"key:{await make(operator)}")
+    days_pass(database, 2)
+    await give(operator, f"key:{await make(operator)}")
+    number, oldest = await figures()
+    assert number == 2 and 2 * 86400 <= oldest < 2 * 86400 + 300
+    await decide(operator, BY, first.number, "reject", "nobody asked")
+    number, oldest = await figures()
+    assert number == 1 and 0 < oldest < 300
+    # What has lapsed waits for nobody.
+    days_pass(database, 14)
+    assert await figures() == (0, 0)
 
 
 async def test_a_run_touches_only_keys_that_change(

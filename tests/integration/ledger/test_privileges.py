@@ -113,6 +113,10 @@ ATTEMPTS: dict[str, tuple[str, set[str]]] = {
         " 'x', NULL, NULL, '{\"kind\":\"k\"}') FROM ledger.api_keys",
         set(),
     ),
+    "count what waits for a review": (
+        "SELECT * FROM ledger.role_reviews_waiting()",
+        {"keys", "owner"},
+    ),
     "decide what is not there": ("SELECT ledger.role_decide(99, 'approve', 'x', 'x')", set()),
     "apply what nobody proposed": (
         "SELECT ledger.role_apply('key:' || id, 'role:manager', true) FROM ledger.api_keys",
@@ -606,6 +610,7 @@ async def test_functions_with_the_owners_rights_cannot_be_fooled(superuser: Conn
         "api_keys_begin_narrow",
         "role_propose",
         "role_decide",
+        "role_reviews_waiting",
     }
     for row in rows:
         assert row["proconfig"][0] == "search_path=pg_catalog, pg_temp", row

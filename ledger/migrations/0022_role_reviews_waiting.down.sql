@@ -1,0 +1,1 @@
+DROP FUNCTION ledger.role_reviews_waiting();
