@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from fedctl.app import App
 from inventory.errors import InventoryError
@@ -22,15 +23,16 @@ class NodeName(click.ParamType[str]):
     """One node's name."""
 
     name = "node"
+    roles = False
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[Any]:
-        """Nodes of the inventory."""
+        """Nodes of the inventory, and roles where they are taken too."""
         del param
         return [
-            click.shell_completion.CompletionItem(name)
-            for name in _names(ctx, roles=False)
+            CompletionItem(name)
+            for name in _names(ctx, roles=self.roles)
             if name.startswith(incomplete)
         ]
 
@@ -39,17 +41,7 @@ class Selector(NodeName):
     """A node's name or a role."""
 
     name = "node|role"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[Any]:
-        """Nodes and roles."""
-        del param
-        return [
-            click.shell_completion.CompletionItem(name)
-            for name in _names(ctx, roles=True)
-            if name.startswith(incomplete)
-        ]
+    roles = True
 
 
 on_option = click.option(

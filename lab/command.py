@@ -30,16 +30,7 @@ def run(
     Its standard error is kept for the error message only. Its standard input is empty or `text_in`.
     """
     try:
-        done = subprocess.run(
-            argv,
-            input=text_in if text_in is not None else "",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            env=environment(),
-            check=False,
-        )
+        done = completed(argv, text_in=text_in, timeout_seconds=timeout_seconds)
     except FileNotFoundError as error:
         raise CommandFailed(argv, 127, f"{argv[0]}: not found") from error
     except subprocess.TimeoutExpired as error:
@@ -47,6 +38,22 @@ def run(
     if done.returncode != 0:
         raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
     return done.stdout
+
+
+def completed(
+    argv: Sequence[str], *, text_in: str | None, timeout_seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """How `argv` ended, and all it said; raises FileNotFoundError and subprocess.TimeoutExpired."""
+    return subprocess.run(
+        argv,
+        input=text_in if text_in is not None else "",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_seconds,
+        env=environment(),
+        check=False,
+    )
 
 
 def succeeds(argv: Sequence[str], *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> bool:

@@ -11,7 +11,7 @@ from typing import IO
 
 from inventory.home import Home
 from inventory.model import Federation, Node
-from lab.command import environment
+from lab.command import completed, environment
 from lab.errors import CommandFailed, LabError, NodeNotRunning
 from lab.names import folder_of, names_of
 from lab.process import leader_of
@@ -62,16 +62,7 @@ def run_in(
     """
     command = enter(federation, home, node, argv)
     try:
-        done = subprocess.run(
-            command,
-            input=text_in if text_in is not None else "",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            env=environment(),
-            check=False,
-        )
+        done = completed(command, text_in=text_in, timeout_seconds=timeout_seconds)
     except subprocess.TimeoutExpired as error:
         text = f"no end after {timeout_seconds:.0f} s on {node.name}"
         raise CommandFailed(argv, 124, text) from error

@@ -7,8 +7,6 @@ import secrets
 import signal
 import ssl
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,9 +15,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedctl.guardian_client import RemoteGuardian
+from tests.support.daemon_process import DaemonProcess
 from tests.support.ports import free_port
 from tests.support.postgres import Server
-from tests.support.witnesses import REPOSITORY, START_SECONDS, issue_node
+from tests.support.witnesses import issue_node
 from trust.callers import Signer, public_hex
 from trust.printed import card
 from trust.shares import Share
@@ -27,45 +26,15 @@ from trust.tls import client_context
 
 
 @dataclass
-class RunningGuardian:
+class RunningGuardian(DaemonProcess):
     """One guardian process for the ledger of `server`."""
+
+    module, config, probe = "daemons.guardian", "g.toml", "/metrics"
 
     server: Server
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def log(self) -> str:
-        """What it has logged."""
-        return (self.folder / "log").read_text()
-
-    def start(self) -> None:
-        """Start it and wait until it answers; RuntimeError when it ends instead."""
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "daemons.guardian", "--config", self.folder / "g.toml"],
-                stdout=log,
-                stderr=log,
-                cwd=REPOSITORY,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            code = self.process.poll()
-            if code is not None or time.monotonic() > deadline:
-                self.stop(signal.SIGKILL)
-                raise RuntimeError(f"no guardian, exit code {code}:\n{self.log}")
-            with contextlib.suppress(OSError):
-                self.ask("GET", "/metrics")
-                return
-            time.sleep(0.05)
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Stop it."""
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(20)
-            self.process = None
 
     def ask(
         self,

@@ -1,9 +1,11 @@
 """A log in a real database, grown and signed by the sequencer's own functions."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
+
+import pytest_asyncio
 
 from ledger import sequence
 from ledger.append import send
@@ -98,3 +100,13 @@ async def open_log(server: Server, key: SignerKey | None = None) -> StoredLog:
     """The log in a fresh database."""
     connection = await connect_dsn(server.dsn("postgres"))
     return StoredLog(server, connection, key or log_key())
+
+
+@pytest_asyncio.fixture
+async def log(database: Server) -> AsyncIterator[StoredLog]:
+    """An empty log in a fresh database; a conftest imports this name."""
+    opened = await open_log(database)
+    try:
+        yield opened
+    finally:
+        await opened.connection.close()

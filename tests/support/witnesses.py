@@ -7,8 +7,6 @@ import secrets
 import signal
 import ssl
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,18 +24,18 @@ from ledger.connect import Connection
 from ledger.note import Kind, Note, SignerKey, VerifierKey, parse_signatures
 from ledger.proofs import consistency
 from ledger.sequence import cosign
+from tests.support.daemon_process import DaemonProcess
 from tests.support.ports import free_port
 from tests.support.postgres import LOOPBACK, Server
 from trust.signing import key_pem
 from trust.tls import client_context
 
-START_SECONDS = 60.0
-REPOSITORY = Path(__file__).parents[2]
-
 
 @dataclass
-class RunningWitness:
+class RunningWitness(DaemonProcess):
     """One witness process. Its state is in `folder/state`."""
+
+    module, config, probe = "daemons.witness", "witness.toml", "/state"
 
     name: str
     folder: Path
@@ -66,40 +64,6 @@ class RunningWitness:
     def evidence(self) -> list[dict[str, Any]]:
         """What it keeps against the log."""
         return [json.loads(path.read_bytes()) for path in (self.state / EVIDENCE).glob("*.json")]
-
-    @property
-    def log(self) -> str:
-        """What it has logged."""
-        return (self.folder / "log").read_text()
-
-    def start(self) -> None:
-        """Start it and wait until it answers; RuntimeError when it ends instead."""
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "daemons.witness", "--config", self.folder / "witness.toml"],
-                stdout=log,
-                stderr=log,
-                cwd=REPOSITORY,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            code = self.process.poll()
-            if code is not None or time.monotonic() > deadline:
-                self.stop(signal.SIGKILL)
-                raise RuntimeError(f"no witness {self.name}, exit code {code}:\n{self.log}")
-            with contextlib.suppress(OSError):
-                self.ask("GET", "/state")
-                return
-            time.sleep(0.05)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Stop it; its exit code."""
-        if self.process is None:
-            return 0
-        self.process.send_signal(number)
-        code = self.process.wait(60)
-        self.process = None
-        return code
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, str]:
         """Status, body and content type."""

@@ -6,8 +6,9 @@ import pytest_asyncio
 
 from ledger.connect import Connection, connect, connect_dsn
 from tests.support.postgres import Server, database, postgres
+from tests.support.stored_log import log
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "log", "postgres"]
 
 
 @pytest_asyncio.fixture

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from ledger import merkle
 from ledger.__main__ import main
@@ -20,20 +18,10 @@ from ledger.findings import Anchor, Fault, Finding, Report
 from ledger.note import SignerKey
 from ledger.proofs import consistency, inclusion
 from ledger.verify import Verification, verify
-from tests.support.postgres import Server
-from tests.support.stored_log import StoredLog, event, open_log
+from tests.support.stored_log import StoredLog, event
 from tests.support.tlog import log_key
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest_asyncio.fixture
-async def log(database: Server) -> AsyncIterator[StoredLog]:
-    opened = await open_log(database)
-    try:
-        yield opened
-    finally:
-        await opened.connection.close()
 
 
 async def look(log: StoredLog, *anchors: Anchor) -> Report:

@@ -1,26 +1,16 @@
 """A real database with a log in it, and real witnesses that watch it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.support.postgres import Server, database, postgres
-from tests.support.stored_log import StoredLog, open_log
+from tests.support.stored_log import log
 from tests.support.tlog import log_key
 from tests.support.witnesses import RunningWitness, make_witness, running
 
-__all__ = ["database", "postgres"]
-
-
-@pytest_asyncio.fixture
-async def log(database: Server) -> AsyncIterator[StoredLog]:
-    opened = await open_log(database)
-    try:
-        yield opened
-    finally:
-        await opened.connection.close()
+__all__ = ["database", "log", "postgres"]
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ from tests.integration.witness.test_attacks import (
     refused,
     world,
 )
+from tests.support.daemon_process import REPOSITORY
 from tests.support.stored_log import START
-from tests.support.witnesses import REPOSITORY, RunningWitness
+from tests.support.witnesses import RunningWitness
 
 __all__ = ["world"]
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]

@@ -1,11 +1,9 @@
 """Backups' two roles against a simulated node: what they write, and nothing the second time."""
 
-import hashlib
 import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ from inventory.model import Role
 from inventory.sections import Backup
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
-from tests.ops.played import with_users
+from tests.ops.played import with_secrets, with_users
 
 SITE = "federation.toml"
 UNITS = "/etc/systemd/system"
@@ -27,19 +25,7 @@ UNITS = "/etc/systemd/system"
 @pytest.fixture
 def node() -> SimulatedNode:
     """A node that keeps sealed secrets."""
-    sealed: dict[str, str] = {}
-
-    def state(argument: Any) -> Any:
-        known = sealed.get(argument["path"])
-        same = "same" if known == argument["sha256"] else "other"
-        return {"state": "absent" if known is None else same}
-
-    def seal(argument: Any) -> None:
-        sealed[argument["path"]] = hashlib.sha256(argument["content"].encode()).hexdigest()
-
-    found = with_users(SimulatedNode())
-    found.scripts |= {"secret_state": state, "secret_seal": seal}
-    return found
+    return with_secrets(with_users(SimulatedNode()), {})
 
 
 @pytest.mark.parametrize("role", [Role.BACKUP, Role.OFFSITE])

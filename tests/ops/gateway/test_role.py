@@ -1,10 +1,8 @@
 """The gateway role against a simulated node: settings the daemon accepts, a sealed pepper."""
 
-import hashlib
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,27 +13,18 @@ from gateway.settings import GatewaySettings
 from inventory.model import Federation, Role
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
-from tests.ops.played import with_users
+from tests.ops.played import with_secrets, with_users
 from trust.peppers import Peppers
 
 
 @pytest.fixture
-def sealed() -> dict[str, Any]:
+def sealed() -> dict[str, str]:
     return {}
 
 
 @pytest.fixture
-def node(sealed: dict[str, Any]) -> SimulatedNode:
-    def state(argument: Any) -> Any:
-        if argument["path"] not in sealed:
-            return {"state": "absent"}
-        held = hashlib.sha256(sealed[argument["path"]].encode()).hexdigest()
-        return {"state": "same" if held == argument["sha256"] else "different"}
-
-    def seal(argument: Any) -> None:
-        sealed[argument["path"]] = argument["content"]
-
-    return with_users(SimulatedNode(scripts={"secret_state": state, "secret_seal": seal}))
+def node(sealed: dict[str, str]) -> SimulatedNode:
+    return with_secrets(with_users(SimulatedNode()), sealed)
 
 
 def test_a_bare_node_gets_a_gateway_and_then_nothing(tmp_path: Path, node: SimulatedNode) -> None:
@@ -116,7 +105,7 @@ def test_a_federation_without_an_engine_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_gateway_gets_the_one_pepper_and_nobody_sees_it(
-    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, str]
 ) -> None:
     where = context(tmp_path, role=Role.GATEWAY)
     planned = str(plan(gateway, where, node))
@@ -130,7 +119,7 @@ def test_every_gateway_gets_the_one_pepper_and_nobody_sees_it(
 
 
 def test_a_second_pepper_is_one_change_and_then_none(
-    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, str]
 ) -> None:
     where = context(tmp_path, role=Role.GATEWAY)
     apply(gateway, where, node)

@@ -2,7 +2,6 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,26 +16,20 @@ from inventory.model import Role
 from inventory.services import services
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
-from tests.ops.played import with_users
+from tests.ops.played import with_secrets, with_users
 from trust.callers import public_hex
 from trust.datakeys import KeyName
 from trust.shares import Holder, new_share
 
 
 @pytest.fixture
-def sealed() -> dict[str, Any]:
+def sealed() -> dict[str, str]:
     return {}
 
 
 @pytest.fixture
-def node(sealed: dict[str, Any]) -> SimulatedNode:
-    def state(argument: Any) -> Any:
-        return {"state": "same" if argument["path"] in sealed else "absent"}
-
-    def seal(argument: Any) -> None:
-        sealed[argument["path"]] = argument["content"]
-
-    return with_users(SimulatedNode(scripts={"secret_state": state, "secret_seal": seal}))
+def node(sealed: dict[str, str]) -> SimulatedNode:
+    return with_secrets(with_users(SimulatedNode()), sealed)
 
 
 def test_a_bare_node_gets_a_guardian_and_then_nothing(tmp_path: Path, node: SimulatedNode) -> None:
@@ -83,7 +76,7 @@ def test_the_daemon_accepts_its_settings_and_lets_in_whom_it_should(
 
 
 def test_the_node_gets_the_share_that_the_operator_keeps(
-    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, str]
 ) -> None:
     where = context(tmp_path, role=Role.OPERATOR)
     apply(guardian, where, node)
@@ -99,7 +92,7 @@ def test_the_node_gets_the_share_that_the_operator_keeps(
 
 
 def test_a_share_that_was_replaced_is_the_next_one_to_be_sealed(
-    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, str]
 ) -> None:
     where = context(tmp_path, role=Role.OPERATOR)
     apply(guardian, where, node)

@@ -2,7 +2,6 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,23 +13,17 @@ from inventory.model import Role
 from ledger.note import VerifierKey
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
-from tests.ops.played import with_users
+from tests.ops.played import with_secrets, with_users
 
 
 @pytest.fixture
-def sealed() -> dict[str, Any]:
+def sealed() -> dict[str, str]:
     return {}
 
 
 @pytest.fixture
-def node(sealed: dict[str, Any]) -> SimulatedNode:
-    def state(argument: Any) -> Any:
-        return {"state": "same" if argument["path"] in sealed else "absent"}
-
-    def seal(argument: Any) -> None:
-        sealed[argument["path"]] = argument["content"]
-
-    return with_users(SimulatedNode(scripts={"secret_state": state, "secret_seal": seal}))
+def node(sealed: dict[str, str]) -> SimulatedNode:
+    return with_secrets(with_users(SimulatedNode()), sealed)
 
 
 def test_a_bare_node_gets_a_sequencer_and_then_nothing(tmp_path: Path, node: SimulatedNode) -> None:
@@ -68,7 +61,7 @@ def test_the_daemon_accepts_its_settings(tmp_path: Path, node: SimulatedNode, fi
 
 
 def test_the_log_key_is_sealed_and_only_its_public_half_is_shown(
-    tmp_path: Path, node: SimulatedNode, sealed: dict[str, Any]
+    tmp_path: Path, node: SimulatedNode, sealed: dict[str, str]
 ) -> None:
     where = context(tmp_path, role=Role.DATA)
     planned = str(plan(sequencer, where, node))

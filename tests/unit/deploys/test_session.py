@@ -10,8 +10,6 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploys import session
 from deploys.errors import ConnectionLost, FailureKind, NodeError, Unreachable
@@ -21,19 +19,7 @@ from inventory.home import Home
 from inventory.model import Node, Ssh
 from tests.ops.contexts import federation
 from tests.support.ports import free_port
-
-
-def new_key(path: Path) -> paramiko.PKey:
-    """A fresh ed25519 key, written as OpenSSH does."""
-    text = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text)
-    path.chmod(0o600)
-    return paramiko.Ed25519Key.from_private_key_file(str(path))
+from tests.support.ssh_keys import new_key
 
 
 class OneKeyServer(paramiko.ServerInterface):

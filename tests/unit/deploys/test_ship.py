@@ -14,7 +14,8 @@ from deploys import ship as module
 from deploys.errors import ConnectionLost, OperationFailed
 from deploys.ship import Destination, receive_command, ship, ssh_arguments
 from inventory.home import Home
-from tests.unit.fedctl.ssh_server import Server, new_key
+from tests.support.ssh_keys import new_key
+from tests.unit.fedctl.ssh_server import Server
 from trust.operator_ssh import lent_path
 
 TO = Destination("fedop", "192.0.2.7", 2222, lambda: Path("/k"), Path("/my pins"))

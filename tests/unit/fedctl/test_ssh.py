@@ -14,8 +14,9 @@ from fedctl.remote import Link, Links, connect
 from inventory.home import Home
 from inventory.load import load
 from inventory.model import Federation, Node, Ssh
+from tests.support.ssh_keys import new_key
 from tests.unit.fedctl.fakes import LAB
-from tests.unit.fedctl.ssh_server import Server, new_key
+from tests.unit.fedctl.ssh_server import Server
 
 FEDERATION = load(LAB)
 
