@@ -34,8 +34,9 @@ check: dev ## Format, lint, types, import contracts, unit tests (under a minute)
 test: check test-integration test-fleet ## Everything, the fleet tests on the lab included
 
 test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
-	@$(PYTEST) -q -m "postgres or programs" tests/ops
-	@$(PYTEST) -q tests/integration
+	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs" tests/ops
+	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration --ignore tests/integration/lab
+	@$(PYTEST) -q tests/integration/lab
 
 test-fleet: dev test-requirements ## Six machines of the tests' own, provisioned, attacked, rebuilt
 	@$(PYTEST) -v tests/fleet

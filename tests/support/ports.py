@@ -5,12 +5,16 @@ a test has stopped its server, a client that tries to come back may be given tha
 own end, and even talk to itself. Those below the range have no such second use.
 """
 
+import os
 import random
 import socket
 from pathlib import Path
 
 OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 FIRST, USUAL_END = 12_000, 32_768
+# Workers of one run share nothing but the machine: each has every n-th port for itself.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _given: set[int] = set()
 
 
@@ -24,7 +28,7 @@ def free_port() -> int:
     chance = random.SystemRandom()  # several runs of tests at once begin in different places
     while True:
         port = chance.randint(FIRST, last)
-        if port in _given:
+        if port % WORKERS != WORKER % WORKERS or port in _given:
             continue
         _given.add(port)
         with socket.socket() as probe:
