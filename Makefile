@@ -39,7 +39,7 @@ test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on
 	@$(PYTEST) -q tests/integration/lab
 
 test-fleet: dev test-requirements ## Six machines of the tests' own, provisioned, attacked, rebuilt
-	@$(PYTEST) -v tests/fleet
+	@$(PYTEST) -v --durations 25 tests/fleet
 
 bench-deploy: dev test-requirements ## A no-op apply beside the same state kept by Ansible
 	@$(PY) -m tests.bench.deploy

@@ -68,8 +68,12 @@ def fleet(bare_fleet: Fleet, first_up: dict[str, Any]) -> Fleet:
 
 @pytest.fixture
 def restored(fleet: Fleet) -> Iterator[Fleet]:
-    """For tests that break something: afterwards an apply must bring everything back."""
+    """For tests that break something: afterwards an apply must bring everything back (those that
+    end with a plan that finds nothing to do have shown it already).
+    """
     yield fleet
+    if fleet.as_it_should_be():
+        return
     fleet.fedctl("lab", "heal", expect=None)
     fleet.fedctl("apply", "--yes", timeout_seconds=COMMAND_SECONDS * 2)
 
