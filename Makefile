@@ -34,6 +34,7 @@ check: dev ## Format, lint, types, import contracts, unit tests (under a minute)
 test: check test-integration test-fleet ## Everything, the fleet tests on the lab included
 
 test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
+	@$(PY) -m tests.support.installed
 	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs" tests/ops
 	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration --ignore tests/integration/lab
 	@$(PYTEST) -q tests/integration/lab
@@ -45,6 +46,7 @@ bench-deploy: dev test-requirements ## A no-op apply beside the same state kept 
 	@$(PY) -m tests.bench.deploy
 
 bench-gateway: dev test-requirements ## The gateway beside nginx, a bare relay, LiteLLM and Portkey
+	@$(PY) -m tests.support.installed
 	@$(PY) -m tests.bench.gateway
 
 bench-gateway-scale: dev test-requirements ## A request's cost with 1 and 100,000 keys, tenants, past requests

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploys import wheelhouse
+from deploys import compiled, wheelhouse
 from deploys.context import Release
 from deploys.errors import BuildMissing
 from inventory.home import Home
@@ -44,8 +44,9 @@ def build(home: Home, progress: Progress | None = None, source: Path = SOURCE) -
         locks = [read(source / LOCK), read(source / INSTALLER_LOCK)]
         dependencies = wheelhouse.fetch(locks, home.cache / "wheelhouse")
         progress.note(f"{len(dependencies.sums)} wheels for the nodes")
+        made = _libraries(source, home.cache / "compiled", progress)
         with tempfile.TemporaryDirectory(prefix="federation-build-") as work:
-            wheel = build_wheel(source, Path(work))
+            wheel = build_wheel(source, Path(work), made)
             release = _assemble(releases, dependencies, wheel)
         progress.note(f"release {release.version}")
     pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def packages(source: Path) -> tuple[str, ...]:
 
 def source_digest(source: Path) -> str:
     """SHA-256 over names and contents of everything a release depends on."""
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256(compiled.toolchain().encode())
     for path in source_files(source):
         content = (source / path).read_bytes()
         digest.update(f"{path.as_posix()}\0{len(content)}\0".encode())
@@ -88,8 +89,11 @@ def source_digest(source: Path) -> str:
     return digest.hexdigest()
 
 
-def build_wheel(source: Path, work: Path) -> Path:
-    """Build the project's wheel from a clean copy: leftovers of older builds cannot get in."""
+def build_wheel(source: Path, work: Path, libraries: Path | None = None) -> Path:
+    """Build the project's wheel from a clean copy: leftovers of older builds cannot get in.
+
+    `libraries` are compiled modules to go with it. Raises BuildMissing.
+    """
     copy, out = work / "source", work / "wheel"
     out.mkdir()
     for path in source_files(source):
@@ -98,6 +102,8 @@ def build_wheel(source: Path, work: Path) -> Path:
         shutil.copyfile(source / path, target)
         target.chmod(0o644)
     (copy / "README.md").touch()
+    if libraries is not None:
+        compiled.pack(copy, libraries)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DISTUTILS"))},
         "SOURCE_DATE_EPOCH": str(BUILD_EPOCH_SECONDS),
@@ -121,6 +127,16 @@ def read(path: Path) -> str:
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}; releases are built from a checkout"
         raise BuildMissing(message) from error
+
+
+def _libraries(source: Path, cache: Path, progress: Progress) -> Path | None:
+    """The gateway's compiled modules, where this machine can make them for the nodes."""
+    hindrance = compiled.hindrance()
+    if hindrance is not None:
+        progress.note(f"the gateway is not compiled, and so slower: {hindrance}")
+        return None
+    progress.note("the gateway is compiled (a minute or two, when it has changed)")
+    return compiled.libraries(source, cache)
 
 
 def _assemble(releases: Path, dependencies: wheelhouse.Wheelhouse, wheel: Path) -> Release:

@@ -91,29 +91,34 @@ class Gateway:
         if self._tracer is not None and route not in UNTRACED:
             self._tracer.begin(exchange)
         try:
+            refusal = await self._outcome(exchange, method, handler)
+            if refusal is not None:
+                _blame(exchange, refusal)
+                await _last_words(exchange, refusal)
+        finally:
+            in_flight.dec()
+            self._account(exchange, route)
+
+    async def _outcome(self, exchange: Exchange, method: str, handler: Handler) -> Refused | None:
+        """Serve it; what the client is still to be told when that did not end with an answer."""
+        try:
             if method and exchange.method != method:
                 raise MethodNotAllowed(method)
             await handler(exchange)
         except Refused as refusal:
-            _blame(exchange, refusal)
-            await _last_words(exchange, refusal)
+            return refusal
         except ClientGone:
             exchange.status = exchange.status or CLIENT_GONE_STATUS
         except asyncio.CancelledError:
-            if exchange.gone:
-                exchange.status = exchange.status or CLIENT_GONE_STATUS
-            else:
-                _blame(exchange, Stopping())
-                await _last_words(exchange, Stopping())
+            if not exchange.gone:
+                return Stopping()
+            exchange.status = exchange.status or CLIENT_GONE_STATUS
         except Exception as error:
             # The type and the place are logged; the text might hold what a client sent.
             ids = ids_of(exchange)
             logger.exception("fault", extra={"why": type(error).__name__, **ids})
-            _blame(exchange, InternalError())
-            await _last_words(exchange, InternalError())
-        finally:
-            in_flight.dec()
-            self._account(exchange, route)
+            return InternalError()
+        return None
 
     def refused(self, refusal: Refused) -> None:
         """Count what was turned away before it was a request."""

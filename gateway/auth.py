@@ -82,15 +82,18 @@ class KeyringGate:
         began = asyncio.get_running_loop().time()
         shown = {each.version: apikeys.digest(key.secret, each) for each in self._peppers}
         held = self._keyring.held(key.id, self._wall())
+        away: LedgerAway | None = None
         try:
             if self._proves(shown, None if held is None else held.verifier) and held is not None:
                 finding = await self._keyring.renewed(held)
             else:
                 finding = await self._keyring.look(key.id)
-        except LedgerAway as away:
-            logger.warning("key lookup failed", extra={"why": type(away.__cause__).__name__})
+        except LedgerAway as error:
+            logger.warning("key lookup failed", extra={"why": type(error.__cause__).__name__})
+            away = error
+        if away is not None:
             await _on_the_beat(began)
-            raise
+            raise away
         wrong = self._wrong(shown, None if finding.entry is None else finding.entry.verifier)
         if wrong is not None:
             self._keyring.refused(key.id, finding)

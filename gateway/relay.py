@@ -139,11 +139,14 @@ class Relay:
                     again = error
                     self._metrics.retries[engine.name].inc()
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and exchange.gone:
-                await self._journal.end_badly(exchange, intent, progress, ClientGone())
-                raise ClientGone from None
-            await self._journal.end_badly(exchange, intent, progress, error)
-            raise
+            failure = error
+        if isinstance(failure, asyncio.CancelledError) and exchange.gone:
+            failure = ClientGone()
+        try:
+            await self._journal.end_badly(exchange, intent, progress, failure)
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
     async def _asked(
         self,
@@ -158,6 +161,7 @@ class Relay:
         """One engine's attempt, from its first bytes on where `opened`; it is let go of at once
         when anything goes wrong."""
         failed: bool | None = None
+        failure: BaseException | None = None
         response: Response | None = None
         progress.asked = True
         trace = exchange.trace
@@ -181,32 +185,36 @@ class Relay:
             failed = await serve(exchange, intent, call, route, response, progress)
             if attempt is not None:
                 attempt.error = None
-        except UpstreamError as error:
-            if attempt is not None:
-                attempt.error = error.reason
-            failed = not blames_the_request(error)
-            raise
-        finally:
-            if attempt is not None:
-                attempt.status = response.status if response is not None else None
-                attempt.end()
-            if response is not None:
-                response.release()
-            self._upstreams.release(engine, failed=failed)
+        except BaseException as error:
+            failure = error
+            if isinstance(error, UpstreamError):
+                failed = not blames_the_request(error)
+                if attempt is not None:
+                    attempt.error = error.reason
+        if attempt is not None:
+            attempt.status = response.status if response is not None else None
+            attempt.end()
+        if response is not None:
+            response.release()
+        self._upstreams.release(engine, failed=failed)
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     async def _whole(
         self,
         exchange: Exchange,
         intent: Intent,
         call: Call,  # noqa: ARG002
-        route: Route,
+        route: Route,  # noqa: ARG002
         response: Response,
         progress: Progress,
     ) -> bool:
         body = response.body()
         progress.first_byte = exchange.elapsed_seconds
         progress.usage = read_answer(body)
-        del route
         if progress.keeping is not None:
             progress.keeping.answer(body)
         await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)

@@ -31,7 +31,7 @@ class Route:
         return self.ends == "done"
 
 
-ROUTES = {
+ROUTES: dict[str, Route] = {
     route.path: route
     for route in (
         Route("/v1/chat/completions", "chat_completions", "done"),

@@ -57,18 +57,17 @@ class Transport:
     async def get(self, target: Target, path: str, seconds: float, max_bytes: int) -> bytes:
         """The body of a small GET (health, models); raises UpstreamError."""
         request = target.head(b"GET", path.encode("ascii")) + b"\r\n"
-        response: Response | None = None
         try:
             async with asyncio.timeout(seconds):
                 response = await self._ask(target, request, max_bytes)
+        except TimeoutError as error:
+            raise UpstreamTimeout("The engine took too long to answer.") from error
+        try:
             if response.status != 200:
                 raise UpstreamFailed(reason="failed")
             return response.body()
-        except TimeoutError as error:
-            raise UpstreamTimeout("The engine took too long to answer.") from error
         finally:
-            if response is not None:
-                response.release()
+            response.release()
 
     async def _ask(self, target: Target, request: bytes, max_bytes: int) -> Response:
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from gateway.compiled import is_compiled
 from gateway.metrics.access import AccessMetrics
 from gateway.metrics.connections import ConnectionMetrics
 from gateway.metrics.engines import EngineMetrics
@@ -95,6 +96,11 @@ class GatewayMetrics(AccessMetrics, ConnectionMetrics, EngineMetrics, SpoolMetri
         self.draining = Gauge(
             "gateway_draining", "1 from the signal to stop until the end.", registry=registry
         )
+        Gauge(
+            "gateway_compiled",
+            "1 where a request's path runs compiled, 0 where it is interpreted.",
+            registry=registry,
+        ).set(is_compiled())
         self.tasks = Gauge(
             "gateway_event_loop_tasks", "Tasks in the event loop.", registry=registry
         )

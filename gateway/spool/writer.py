@@ -36,7 +36,9 @@ Waiter = asyncio.Future[None]
 class Kind(IntEnum):
     """What a record is to the room: only the ends of requests give some back."""
 
-    BEGIN, END, NOTE = range(3)
+    BEGIN = 0
+    END = 1
+    NOTE = 2
 
 
 @dataclass(slots=True)
@@ -87,8 +89,8 @@ class Spool:
         self._retry_at = 0.0
         self._allocating: asyncio.Task[None] | None = None
         self._work: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
-        self._thread.start()
+        self._writing_thread = threading.Thread(target=self._serve, name="spool", daemon=True)
+        self._writing_thread.start()
         self._prepare()
 
     @property
@@ -146,7 +148,7 @@ class Spool:
         while self._busy or self._pending.records:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         self._work.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._writing_thread.join)
         if self._allocating is not None:
             await asyncio.gather(self._allocating, return_exceptions=True)
         self._files.close()

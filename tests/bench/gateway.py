@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,7 @@ async def run(chosen: argparse.Namespace, database: Server) -> int:
                 if contestant.missing:
                     print(f"left out: {contestant.name}: {contestant.missing}")  # noqa: T201
             many = await rounds(contestants, chosen.connections, chosen)
+            behind = await shipping(gateway)
             one = await rounds(contestants, 1, chosen)
             memory = await remember(gateway, mine, chosen.memory_requests)
         finally:
@@ -92,7 +94,9 @@ async def run(chosen: argparse.Namespace, database: Server) -> int:
         keys = await cost_of_keys(database, _folder(folder, "keys"), stub.port)
         flows = {} if chosen.no_streams else await flowing(database, _folder(folder, "streams"))
     report = (
-        table(contestants, many, one) + "\n\n" + rest(memory, chosen.memory_requests, keys, flows)
+        table(contestants, many, one)
+        + "\n\n"
+        + rest(memory, chosen.memory_requests, behind, keys, flows)
     )
     verdicts = judged(contestants, many, one, memory, keys, flows)
     text = report + "\n\n" + "\n".join(f"* {line}" for line, _ in verdicts)
@@ -132,6 +136,13 @@ async def rounds(
             if number:
                 found.setdefault(contestant.name, []).append(load)
     return found
+
+
+async def shipping(gateway: Gateway) -> float:
+    """Seconds until all that is in the spool is in the ledger."""
+    began = time.monotonic()
+    await gateway.until_shipped(600)
+    return time.monotonic() - began
 
 
 async def remember(gateway: Gateway, mine: Contestant, count: int) -> tuple[int, int]:
@@ -190,11 +201,17 @@ def table(contestants: list[Contestant], many: Rounds, one: Rounds) -> str:
 
 
 def rest(
-    memory: tuple[int, int], count: int, keys: tuple[float, float], flows: dict[str, Streams]
+    memory: tuple[int, int],
+    count: int,
+    behind: float,
+    keys: tuple[float, float],
+    flows: dict[str, Streams],
 ) -> str:
-    """Memory, keys and streams."""
+    """Shipping, memory, keys and streams."""
     before, after = (size / 2**20 for size in memory)
     lines = [
+        f"After the last round {behind:.1f} s went by until the ledger had every record.",
+        "",
         f"Resident memory of ours before and after {count:,} more requests: {before:.1f} and "
         f"{after:.1f} MiB.",
         "",

@@ -11,15 +11,17 @@ from gateway.auth import KeyringGate
 from gateway.seams import Principal
 
 
-class Unchecked(KeyringGate):
-    """Whoever came first is everybody."""
+class Unchecked:
+    """Whoever came first is everybody (seams.Gate)."""
 
-    _everybody: Principal | None = None
+    def __init__(self, *given: object, **named: object) -> None:
+        self._gate = KeyringGate(*given, **named)  # type: ignore[arg-type]
+        self._everybody: Principal | None = None
 
     async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
         """See seams.Gate."""
         if self._everybody is None:
-            self._everybody = await super().authenticate(authorization, client)
+            self._everybody = await self._gate.authenticate(authorization, client)
         return self._everybody
 
 

@@ -7,7 +7,6 @@ logs is kept, so that tests can look for what must not be in there.
 import asyncio
 import fcntl
 import json
-import os
 import signal
 import socket
 import ssl
@@ -29,6 +28,7 @@ from gateway.spool import shipped
 from gateway.spool.mark import Mark
 from ledger import keys
 from ledger.connect import connect
+from tests.support.installed import environment_of_tests, installed
 from tests.support.postgres import Server
 from tests.support.systemd import Systemd
 from trust.apikeys import Pepper, new_pepper_text
@@ -36,8 +36,8 @@ from trust.peppers import Peppers
 from trust.signing import key_pem
 from trust.tls import client_context
 
-START_SECONDS = STOP_SECONDS = 90
 ROOT = Path(__file__).parents[2]
+START_SECONDS = STOP_SECONDS = 90
 _NUMBERS = count()
 
 
@@ -97,7 +97,7 @@ class Gateway:
         """Start the process and wait until it says that it is ready."""
         write_node_files(self.folder, self.database, self.name)
         self.config.write_text(_toml(self._settings()))
-        environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.folder)}
+        environment = {**environment_of_tests(), "CREDENTIALS_DIRECTORY": str(self.folder)}
         if self.notify is not None:
             environment["NOTIFY_SOCKET"] = self.notify.getsockname()
             environment["WATCHDOG_USEC"] = "300000"
@@ -112,7 +112,7 @@ class Gateway:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
-            cwd=ROOT,
+            cwd=installed(),
             limit=1 << 22,
         )
         self._reading = asyncio.create_task(self._read())

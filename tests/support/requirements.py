@@ -25,6 +25,8 @@ NEEDED = {
     "npm": Path("/usr/bin/npm"),
     "openssl": Path("/usr/bin/openssl"),
     "openssh-client": Path("/usr/bin/ssh"),
+    "gcc": Path("/usr/bin/gcc"),
+    "libc6-dev": Path("/usr/include/stdio.h"),
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = (

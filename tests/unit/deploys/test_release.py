@@ -40,7 +40,11 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home whose wheelhouse holds an installer and one dependency, fetched from nowhere."""
+    """A home whose wheelhouse holds an installer and one dependency, fetched from nowhere.
+
+    Nothing is compiled: these sources have no gateway.
+    """
+    monkeypatch.setenv("FEDERATION_COMPILE", "no")
 
     def fetch(locks: Sequence[str], into: Path, find_links: str = "") -> wheelhouse.Wheelhouse:
         folder = into / "fetched"
