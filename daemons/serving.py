@@ -71,6 +71,14 @@ def metrics_only(name: str, text: Callable[[], Awaitable[bytes]]) -> web.Applica
     return app
 
 
+def caller_of(request: web.Request) -> str:
+    """The common name of the caller's certificate, or nothing. TLS has checked the rest."""
+    certificate = request.get_extra_info("peercert") or {}
+    names = [value for part in certificate.get("subject", ()) for field, value in part
+             if field == "commonName"]  # fmt: skip
+    return names[0] if len(names) == 1 else ""
+
+
 async def serve_until(
     stop: asyncio.Event,
     app: web.Application,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploys import log_key
 from deploys.authority import AUTHORITY_KEY, OPERATOR
+from deploys.node_keys import SEQUENCER, WITNESS
 from deploys.own_secrets import (
     CHAT_KEY,
     GUARDIAN_SHARE,
@@ -108,7 +109,28 @@ STORED = (
     ),
 )
 OPENS_THEM = Known(IDENTITY, "age identity (X25519)", "fedctl, to open the store", due_days=365)
-KNOWN = {known.name: known for known in (*STORED, OPENS_THEM)}
+_ANEW = (
+    "each was made on its node, which nobody can have do that from here. On the node delete the "
+    "sealed file, at the operator the pin ({folder}/NODE.vkey), then fedctl apply: "
+    "docs/how-to/secrets.md says what happens meanwhile"
+)
+# Of these the operator has public halves only, one a node (`deploys.node_keys`).
+ON_NODES = (
+    Known(
+        SEQUENCER.credential,
+        "Ed25519 signing key of a node",
+        "its sequencer, to sign what it asks of witnesses",
+        refusal=_ANEW.format(folder=SEQUENCER.folder),
+    ),
+    Known(
+        WITNESS.credential,
+        "Ed25519 signing key of a node",
+        "its witness, to cosign checkpoints",
+        refusal="what it signed is in the log by this key, and another one may have forgotten what "
+        "it saw. When it is known to others, rebuild the node: fedctl bootstrap NODE",
+    ),
+)
+KNOWN = {known.name: known for known in (*STORED, OPENS_THEM, *ON_NODES)}
 
 
 def plain_path(home: Home, name: str) -> Path:

@@ -28,7 +28,7 @@ from deploys.roles.node_exporter import node_exporter
 from deploys.roles.operator_user import operator_user
 from deploys.roles.release import release
 from deploys.roles.sequencer import sequencer
-from deploys.roles.witness import witness
+from deploys.roles.witness import witness, witness_callers
 from inventory.model import Node, Platform, Role
 
 
@@ -123,6 +123,9 @@ def stages() -> tuple[Stage, ...]:
                 RoleStep("key decay", key_decay, having(Role.DATA)),
             ),
         ),
+        # After the sequencers, which sign by now: a witness that was told earlier would refuse
+        # those of the release before.
+        Stage("callers", (RoleStep("witness callers", witness_callers, linux),)),
         Stage(
             "archive",
             (

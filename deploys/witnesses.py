@@ -1,21 +1,10 @@
-"""The federation's witnesses as the operator knows them: one pinned public key for each node.
+"""The federation's witnesses as the operator knows them, and whose requests they take."""
 
-A witness's private key is made on its node and never leaves it. Its public half (a vkey) is read
-back once and pinned in the operator's home, `witnesses/NODE.vkey`: from then on another key on that
-node is refused, unless the node was rebuilt, which retires the pin (`fedctl bootstrap`).
-"""
-
-import os
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
+from deploys.node_keys import SEQUENCER, WITNESS
 from inventory.home import Home
-from inventory.model import Federation, Node, Platform
-from ledger.note import Kind, VerifierKey
-
-CREDENTIAL = "witness-key"
-SUFFIX = ".vkey"
+from inventory.model import Federation, Node, Platform, Role
 
 
 @dataclass(frozen=True)
@@ -27,17 +16,6 @@ class Witness:
     address: str
     port: int
     vkey: str
-
-
-def key_name(federation: Federation, node: Node) -> str:
-    """What the witness of `node` calls itself in its signatures."""
-    return f"{federation.fqdn(node)}/witness"
-
-
-def vkey_of(federation: Federation, node: Node, public: bytes) -> str:
-    """The vkey text for the node's 32 public bytes; raises NoteInvalid."""
-    key = VerifierKey(key_name(federation, node), Kind.COSIGNATURE_ED25519, public)
-    return key.text()
 
 
 def nodes_of(federation: Federation) -> tuple[Node, ...]:
@@ -53,48 +31,21 @@ def witnesses(federation: Federation, home: Home) -> tuple[Witness, ...]:
             federation.fqdn(node),
             str(node.address),
             federation.ports.witness,
-            pinned(home, node),
+            WITNESS.pinned(home, node),
         )
         for node in nodes_of(federation)
-        if pinned(home, node)
+        if WITNESS.pinned(home, node)
     )
 
 
-def pinned(home: Home, node: Node) -> str:
-    """The pinned vkey of the witness on `node`, or nothing."""
-    try:
-        return _path(home, node).read_text().strip()
-    except FileNotFoundError:
-        return ""
+def callers(federation: Federation, home: Home) -> dict[str, str]:
+    """The public keys that sequencers sign with, as hex, by node: those that are pinned.
 
-
-def pin(home: Home, node: Node, vkey: str) -> None:
-    """Pin a key for a node that has none; raises FileExistsError when it has another one."""
-    path = _path(home, node)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(vkey + "\n")
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        if pinned(home, node) != vkey:
-            raise
-    finally:
-        temporary.unlink()
-
-
-def retire(home: Home, node: Node, now: datetime) -> bool:
-    """Take the pin back, because the node was rebuilt; whether there was one.
-
-    The old key is kept beside it: it made cosignatures that are still in the log.
+    Raises NoteInvalid for a pin that is no key.
     """
-    path = _path(home, node)
-    try:
-        path.rename(path.with_name(f"{node.name}.retired-{now:%Y%m%dT%H%M%S}{SUFFIX}"))
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _path(home: Home, node: Node) -> Path:
-    return home.root / "witnesses" / f"{node.name}{SUFFIX}"
+    found = {
+        node.name: SEQUENCER.public(home, node)
+        for node in federation.with_role(Role.DATA)
+        if node in nodes_of(federation)
+    }
+    return {name: public for name, public in found.items() if public}

@@ -20,9 +20,9 @@ from uuid import UUID
 
 from daemons.witness.acceptance import Order, last_kept
 from daemons.witness.state import Memory
-from deploys import witnesses as known
 from deploys.errors import NodeError
 from deploys.layout import PYTHON
+from deploys.node_keys import WITNESS
 from deploys.roles.witness import CONFIG_FILE, SEALED_KEY, UNIT
 from fedctl import log_verify, witness_client
 from fedctl.errors import ChecksFailed, NotHealthy, Refused
@@ -145,7 +145,7 @@ def tell(link: Link, order: Order) -> dict[str, object]:
     argv = transient(
         USER,
         [PYTHON, "-I", "-m", "daemons.witness", "accept-restore", f"--config={CONFIG_FILE}"],
-        credentials=[f"{known.CREDENTIAL}:{SEALED_KEY}"],
+        credentials=[f"{WITNESS.credential}:{SEALED_KEY}"],
         writes=[STATE],
     )
     shell(link, f"systemctl stop {UNIT}", "stopping the witness")

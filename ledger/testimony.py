@@ -32,13 +32,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Testimony:
-    """One witness's word. `size` 0 when it has seen nothing; `cosigned_at` is Unix seconds."""
+    """One witness's word. `size` 0 when it has seen nothing; `cosigned_at` is Unix seconds.
+
+    `callers` are those whose signed requests it takes; none: it takes anybody's.
+    """
 
     witness: str
     seen: Seen
     root: bytes
     cosigned_at: int
     trail: tuple[tuple[int, bytes], ...]
+    callers: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -66,6 +70,7 @@ def read(
         seen = Seen(key.text(), size, _count(found["generation"]), str(found["digest"]))
         trail = tuple((_count(each), _root(other)) for each, other in found["trail"])
         note = str(found["note"])
+        callers = tuple(str(each) for each in found.get("callers", ()))
     except (KeyError, TypeError, ValueError) as error:
         raise RequestInvalid(
             f"the witness {witness} does not say what one says: {error}"
@@ -73,11 +78,11 @@ def read(
     if len(trail) > MAX_TRAIL or any(each >= size for each, _ in trail):
         raise RequestInvalid(f"the trail of the witness {witness} is impossible")
     if not size and not note:
-        return Testimony(witness, seen, root, 0, ())
+        return Testimony(witness, seen, root, 0, (), callers)
     head = opened(note, log_keys, log_keys[0].name)
     if (head.size, head.root) != (size, root):
         raise NoteInvalid(f"the witness {witness} signed another checkpoint than it says")
-    return Testimony(witness, seen, root, _cosigned_at(witness, key, note), trail)
+    return Testimony(witness, seen, root, _cosigned_at(witness, key, note), trail, callers)
 
 
 def against(

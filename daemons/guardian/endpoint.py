@@ -16,7 +16,7 @@ from aiohttp import web
 from daemons.guardian.decide import Ask, Kind, may_rotate
 from daemons.guardian.rewrap import Rewrap
 from daemons.guardian.shell import AWAY, Guardian, utc_now
-from daemons.serving import exposition
+from daemons.serving import caller_of, exposition
 from ledger.errors import LedgerError
 from trust.callers import Callers
 from trust.datakeys import KeyName
@@ -126,14 +126,6 @@ def ask_of(body: bytes, caller: str) -> Ask:
     if not (tenant and slash and object_class) or "/" in object_class:
         raise ValueError("key is TENANT/CLASS")
     return Ask(caller, KeyName(key, epoch), purpose)
-
-
-def caller_of(request: web.Request) -> str:
-    """The common name of the caller's certificate, or nothing. TLS has checked the rest."""
-    certificate = request.get_extra_info("peercert") or {}
-    names = [value for part in certificate.get("subject", ()) for field, value in part
-             if field == "commonName"]  # fmt: skip
-    return names[0] if len(names) == 1 else ""
 
 
 def _answer(

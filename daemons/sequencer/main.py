@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from daemons.addresses import Addresses
+from daemons.sequencer.keys import log_key, signer
 from daemons.sequencer.metrics import SequencerMetrics
 from daemons.sequencer.settings import SequencerSettings
 from daemons.sequencer.shell import Sequencer
@@ -26,7 +27,6 @@ from inventory.ending import ended
 from inventory.notify import Notifier
 from ledger.connect import Settings as LedgerSettings
 from ledger.connect import pool
-from ledger.note import SignerKey
 from trust.tls import client_context, server_context
 
 LOG = logging.getLogger(__name__)
@@ -48,12 +48,6 @@ def ledger_settings(settings: SequencerSettings, environment: Mapping[str, str])
         statement_timeout_seconds=ledger.statement_timeout_seconds,
         application_name=f"sequencer@{settings.node}",
     )
-
-
-def log_key(settings: SequencerSettings, environment: Mapping[str, str]) -> SignerKey:
-    """The log's private key; raises OSError or NoteInvalid."""
-    path = resolve(settings.log_key_path, environment)
-    return SignerKey.parse(path.read_text(encoding="utf-8").strip())
 
 
 @asynccontextmanager
@@ -98,7 +92,7 @@ async def serve(
     authority = resolve(settings.ca_path, environment)
     metrics = SequencerMetrics(witness.name for witness in settings.witnesses)
     heads, ledger = Heads(), ledger_settings(settings, environment)
-    key = log_key(settings, environment)
+    key, signing = log_key(settings, environment), signer(settings, environment)
     sequencer = Sequencer(settings, ledger, key, metrics, heads.publish)
     # Witnesses' business has connections of its own, opened when the first is needed.
     connections = pool(ledger, minimum=0, maximum=2, wait_seconds=settings.witness_timeout_seconds)
@@ -116,7 +110,7 @@ async def serve(
             if listening is not None:
                 listening.set_result(port)
             clients = [
-                WitnessClient(witness, session, connections, metrics)
+                WitnessClient(witness, session, connections, metrics, signing)
                 for witness in settings.witnesses
             ]
             await _work(sequencer, clients, heads, notifier, stop)

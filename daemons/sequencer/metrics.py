@@ -7,7 +7,7 @@ from prometheus_client.exposition import generate_latest
 
 PREFIX = "sequencer"
 # What can become of a head offered to a witness; see witnesses.Outcome.
-OUTCOMES = ("cosigned", "failed", "refused", "ahead", "rolled_back", "forged")
+OUTCOMES = ("cosigned", "failed", "unauthorized", "refused", "ahead", "rolled_back", "forged")
 
 
 class SequencerMetrics:

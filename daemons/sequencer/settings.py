@@ -48,7 +48,7 @@ class SequencerSettings(Settings):
     Up to `batch_events` are numbered in one transaction: few, because writers' commits wait behind
     the WAL of ours (500 kept the slowest appends shorter than 4000 did). An inbox that was empty is
     looked at again after `poll_seconds`. Whoever is not active asks for the lock every
-    `claim_seconds`.
+    `claim_seconds`. With the key at `signing_key_path` requests to witnesses are signed.
     """
 
     node: Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -60,6 +60,7 @@ class SequencerSettings(Settings):
     key_path: ConfigPath = CREDENTIALS / "tls.key"
     ca_path: ConfigPath = Path("/etc/federation/tls/ca.pem")
     log_key_path: ConfigPath = CREDENTIALS / "log-key"
+    signing_key_path: ConfigPath | None = None
     batch_events: Annotated[int, Field(ge=1, le=100_000)] = 500
     poll_seconds: Annotated[float, Field(gt=0, le=10)] = 0.05
     checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0

@@ -1,7 +1,8 @@
 """Offer every signed head to the witnesses and keep their cosignatures (C2SP tlog-witness).
 
 One task a witness, each at its own pace and always with the newest head: one that is slow, dead or
-hostile delays neither the sequencer nor another witness. What a witness says about itself is not
+hostile delays neither the sequencer nor another witness. Each request is signed with this node's
+key, when there is one (decision 35). What a witness says about itself is not
 believed: its cosignature is verified, and a size it names is only where the next proof begins.
 """
 
@@ -20,6 +21,7 @@ from ledger.connect import Pool, borrow
 from ledger.errors import LedgerError, NoteInvalid, RequestInvalid
 from ledger.merkle import consistency_ranges, range_hash
 from ledger.note import Note, VerifierKey, parse_signatures
+from trust.callers import Signer
 
 LOG = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 16 * 1024
@@ -32,6 +34,7 @@ class Outcome(Enum):
 
     COSIGNED = "cosigned"
     FAILED = "failed"  # no answer, or none that can be understood
+    UNAUTHORIZED = "unauthorized"  # it does not take our signature of the request
     REFUSED = "refused"  # it holds our tree for another one, or does not know our key
     AHEAD = "ahead"  # it has cosigned more than our log holds
     ROLLED_BACK = "rolled_back"  # it has forgotten what it cosigned
@@ -76,11 +79,13 @@ class WitnessClient:
         session: aiohttp.ClientSession,
         connections: Pool,
         metrics: SequencerMetrics,
+        signer: Signer | None = None,
     ) -> None:
         self.name = section.name
         self._key = VerifierKey.parse(section.vkey)
         self._url = section.url + PATH
         self._session, self._connections, self._metrics = session, connections, metrics
+        self._signer = signer
         # What it has cosigned for us at most, and where its next proof begins.
         self._cosigned = 0
         self._old = 0
@@ -114,8 +119,12 @@ class WitnessClient:
         # One that was ahead is asked again: a person may have had it accept a restored log.
         old = self._old if self._old <= head.size else self._cosigned
         self._old = old
-        request = Request(old, await self._proof(old, head.size), head.note.encode())
-        async with self._session.post(self._url, data=request.encode()) as response:
+        proof = await self._proof(old, head.size)
+        asked = Request(old, proof, head.note.encode()).encode()
+        signed = self._signer.headers("POST", self._url, asked) if self._signer else {}
+        async with self._session.post(
+            self._url, data=asked, headers=signed, allow_redirects=False
+        ) as response:
             body = await response.content.read(MAX_ANSWER_BYTES)
             status = response.status
         if status == 200:
@@ -123,6 +132,8 @@ class WitnessClient:
         if status == 409:
             return self._conflict(head, size_in(body))
         LOG.error("witness %s refuses the head of %d: %d %r", self.name, head.size, status, body)
+        if status == 401:
+            return Outcome.UNAUTHORIZED
         return Outcome.REFUSED if status in (403, 404, 422) else Outcome.FAILED
 
     def _conflict(self, head: Head, says: int) -> Outcome:

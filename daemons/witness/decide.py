@@ -5,7 +5,8 @@ cosigns only what continues the largest it has seen, never a smaller one, never 
 one size, whoever asks and however often. That is C2SP tlog-witness, in its order of checks.
 
 A checkpoint that the log's own key signed and that does not continue what was cosigned is no
-mistake of the sender's but of the log: it is kept as evidence.
+mistake of the sender's but of the log: it is kept as evidence. Who sent it, and whether they may,
+is `door`'s question, before this one.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ class Kind(StrEnum):
     STALE = "stale"
     EQUIVOCATION = "equivocation"
     INCONSISTENT = "inconsistent"
+    UNSIGNED = "unsigned"
+    UNKNOWN_CALLER = "unknown_caller"
+    REPLAYED = "replayed"
 
 
 STATUS = {
@@ -42,6 +46,9 @@ STATUS = {
     Kind.STALE: 409,
     Kind.EQUIVOCATION: 409,
     Kind.INCONSISTENT: 422,
+    Kind.UNSIGNED: 401,
+    Kind.UNKNOWN_CALLER: 401,
+    Kind.REPLAYED: 401,
 }
 EVIDENCE = frozenset({Kind.EQUIVOCATION, Kind.INCONSISTENT})
 
@@ -57,7 +64,7 @@ class Verdict:
 
     @property
     def status(self) -> int:
-        """The HTTP status C2SP tlog-witness has for this."""
+        """The HTTP status C2SP tlog-witness has for this, or 401: not signed as it must be."""
         return STATUS[self.kind]
 
 

@@ -3,7 +3,7 @@ answer.
 
     POST /add-checkpoint    C2SP tlog-witness
     GET  /checkpoint        the largest checkpoint it cosigned, with both signatures (404: none yet)
-    GET  /state             the same with generation, digest and trail, as JSON
+    GET  /state             the same with generation, digest and trail, as JSON, and its callers
     GET  /metrics           Prometheus
 """
 
@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from daemons.serving import exposition, node_context, serve_until, until_asked
+from daemons.serving import caller_of, exposition, node_context, serve_until, until_asked
 from daemons.witness.acceptance import Order, accept
 from daemons.witness.decide import EVIDENCE, Kind, Verdict, judge
+from daemons.witness.door import Door, Shown, door_of
 from daemons.witness.metrics import WitnessMetrics
 from daemons.witness.settings import WitnessSettings
 from daemons.witness.shell import Store, load_key
@@ -137,11 +138,19 @@ def accept_restore(
     }
 
 
-def application(witness: Witness) -> web.Application:
-    """The HTTP application."""
+def application(witness: Witness, door: Door | None = None) -> web.Application:
+    """The HTTP application; without a `door` it takes checkpoints from anybody."""
 
     async def add(request: web.Request) -> web.Response:
-        status, body, kind = await witness.add(await request.read())
+        shown = Shown(
+            caller_of(request),
+            request.method,
+            request.raw_path,
+            tuple(request.headers.items()),
+            await request.read(),
+        )
+        refusal = await door.refusal(shown) if door is not None else None
+        status, body, kind = refusal or await witness.add(shown.body)
         return web.Response(status=status, body=body, headers={"Content-Type": kind})
 
     async def checkpoint(request: web.Request) -> web.Response:
@@ -153,7 +162,8 @@ def application(witness: Witness) -> web.Application:
     async def state(request: web.Request) -> web.Response:
         del request
         memory = witness.memory
-        return web.json_response({**memory.value(), "digest": memory.digest()})
+        callers = door.names if door is not None else []
+        return web.json_response({**memory.value(), "digest": memory.digest(), "callers": callers})
 
     async def metrics(request: web.Request) -> web.Response:
         del request
@@ -183,9 +193,12 @@ async def _serve(
     witness = Witness(key, logs, store)
     if not witness.memory.generation:
         LOG.warning("nothing is remembered: this witness has not seen the log before")
+    door = door_of(settings, environment, witness.metrics, utc_now)
+    if not door.names:
+        LOG.warning("no callers are known: checkpoints are taken from anybody with a certificate")
     await serve_until(
         stop,
-        application(witness),
+        application(witness, door),
         settings.addresses,
         settings.port,
         node_context(settings, environment),

@@ -24,6 +24,9 @@ class WitnessMetrics:
         self._failures = self._counter(
             "witness_state_failures", "Checkpoints not cosigned because the state was not written."
         )
+        self._callers = self._gauge(
+            "witness_callers", "Callers whose signature it asks for; 0: it takes anybody's."
+        )
         self._size = self._gauge("witness_log_size", "Events in the largest tree it cosigned.")
         self._generation = self._gauge("witness_generation", "States it has written.")
         self._cosigned = self._gauge(
@@ -40,6 +43,10 @@ class WitnessMetrics:
     def failed(self) -> None:
         """Count one state that could not be written."""
         self._failures.inc()
+
+    def callers(self, number: int) -> None:
+        """Show how many callers it knows the keys of."""
+        self._callers.set(number)
 
     def remembered(self, memory: Memory, seconds: float | None = None) -> None:
         """Show the state; `seconds` when it was just cosigned."""

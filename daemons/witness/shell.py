@@ -68,7 +68,7 @@ class Store:
 
     def save(self, memory: Memory) -> None:
         """Have `memory` on disk; raises OSError, and then the old one is still there."""
-        _write(self._folder / STATE, memory.encode())
+        write(self._folder / STATE, memory.encode())
 
     def keep(self, verdict: Verdict, request: Request, memory: Memory, now: datetime) -> bool:
         """Keep what shows that the log misbehaved; whether it is new."""
@@ -86,7 +86,7 @@ class Store:
             "old": request.old,
             "proof": [item.hex() for item in request.proof],
         }
-        _write(folder / name, json.dumps(found, indent=1).encode() + b"\n")
+        write(folder / name, json.dumps(found, indent=1).encode() + b"\n")
         return True
 
     def give_up(self, memory: Memory, proof: bytes) -> int:
@@ -97,8 +97,8 @@ class Store:
         """
         folder = self._folder / RESTORES / f"{memory.generation}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / STATE, memory.encode())
-        _write(folder / "accepted.tlog-proof", proof)
+        write(folder / STATE, memory.encode())
+        write(folder / "accepted.tlog-proof", proof)
         moved = 0
         for path in sorted((self._folder / EVIDENCE).glob("*.json")):
             # What it held while it stood where it stands now: all else stays evidence.
@@ -123,7 +123,8 @@ def load_key(path: Path, name: str) -> SignerKey:
     return key
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Have `content` at `path`, whole and synced; raises OSError, and then the old one is there."""
     temporary = path.with_name(f".{path.name}.new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:

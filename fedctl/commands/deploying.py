@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import click
 
-from deploys import witnesses
+from deploys.node_keys import NODE_KEYS, WITNESS, NodeKeys
 from deploys.protocol import Outcome
+from deploys.witnesses import nodes_of
 from fedctl import host_keys
 from fedctl.app import App, FedCommand, pass_app
 from fedctl.deploying import GOOD, Deployed, count, deploy, in_words, require_success
@@ -13,9 +14,10 @@ from fedctl.errors import RunEnded
 from fedctl.narrate import pending_lines
 from fedctl.selecting import NodeName, limit_option, no_lock_option
 from fedctl.work import Work, working
-from inventory.model import Node, Role
+from inventory.model import Federation, Node, Role
 
-SEQUENCERS = "services"
+# The stages that tell them whom to believe.
+SEQUENCERS, WITNESSES = "services", "callers"
 
 
 @click.command(cls=FedCommand)
@@ -77,30 +79,39 @@ def bootstrap(app: App, node: str, host_key: str | None, no_lock: bool) -> None:
         with work.progress.phase("Host key"):
             pin(app, work, (node,), host_key)
         with work.locked(f"bootstrap {node}", no_lock=no_lock):
-            known = witnesses.pinned(app.home, found)
+            known = {keys.owner: keys.pinned(app.home, found) for keys in NODE_KEYS}
             done = carry_out(work, (node,))
-            if witnesses.pinned(app.home, found) != known:
-                tell_sequencers(work, found)
+            for keys in NODE_KEYS:
+                if keys.pinned(app.home, found) != known[keys.owner]:
+                    tell_others(work, found, keys)
         if app.json:
             app.output.data({"run": work.run.id, **work.facts})
         app.output.say(f"{node}: {in_words(done.summary)}")
 
 
-def tell_sequencers(work: Work, node: Node) -> None:
-    """Give the other data nodes the new key of the witness on `node`.
+def tell_others(work: Work, node: Node, keys: NodeKeys) -> None:
+    """Give those who check it the new key that a service has on `node`.
 
-    A data node that is away hears of it from the next `apply`: `node` itself is complete.
+    One that is away hears of it from the next `apply`: `node` itself is complete.
     """
     facts = dict(work.facts)
-    others = [other.name for other in work.app.federation.with_role(Role.DATA) if other != node]
+    whom, stage, nodes = _hearers(work.app.federation, keys)
+    others = [other.name for other in nodes if other != node]
     if not others:
         return
-    with work.progress.phase("Tell the sequencers of its witness"):
-        told = deploy(work, "apply", tuple(others), (SEQUENCERS,)).summary
+    with work.progress.phase(f"Tell the {whom} of its {keys.owner}"):
+        told = deploy(work, "apply", tuple(others), (stage,)).summary
     work.facts.clear()
-    work.facts.update(facts, sequencers_told=told.outcome in GOOD)
+    work.facts.update(facts, **{f"{whom}_told": told.outcome in GOOD})
     if told.outcome not in GOOD:
-        work.note(f"{', '.join(others)} were not all told its witness's key: fedctl apply")
+        work.note(f"{', '.join(others)} were not all told its {keys.owner}'s key: fedctl apply")
+
+
+def _hearers(federation: Federation, keys: NodeKeys) -> tuple[str, str, tuple[Node, ...]]:
+    """Who checks what these keys sign, the stage that tells them, and where they are."""
+    if keys is WITNESS:
+        return "sequencers", SEQUENCERS, federation.with_role(Role.DATA)
+    return "witnesses", WITNESSES, nodes_of(federation)
 
 
 def pin(app: App, work: Work, names: Sequence[str], fingerprint: str | None = None) -> None:
@@ -118,11 +129,17 @@ def pin(app: App, work: Work, names: Sequence[str], fingerprint: str | None = No
     else:
         host_keys.pin_from_inventory(federation, home)
     for node in nodes:
-        # Another machine than the one whose keys were known: its witness has a key of its own.
+        # Another machine than the one whose keys were known: its services have keys of their own.
         known = before[node.name]
-        another = known and known != host_keys.pinned(federation, home, node)
-        if another and witnesses.retire(home, node, app.now()):
-            work.note(f"retired the key of the witness that was on {node.name}")
+        if known and known != host_keys.pinned(federation, home, node):
+            retire_keys(work, node)
+
+
+def retire_keys(work: Work, node: Node) -> None:
+    """Let go of the keys that services made on a machine which is no more."""
+    for keys in NODE_KEYS:
+        if keys.retire(work.app.home, node, work.app.now()):
+            work.note(f"retired the key of the {keys.owner} that was on {node.name}")
 
 
 def look(work: Work, limit: tuple[str, ...]) -> Deployed:

@@ -5,9 +5,9 @@ import shutil
 
 import click
 
-from deploys import witnesses
 from fedctl import runs
 from fedctl.app import App, FedGroup, pass_app
+from fedctl.commands.deploying import retire_keys
 from fedctl.errors import RemoteExit
 from fedctl.selecting import NodeName
 from fedctl.work import working
@@ -196,9 +196,8 @@ def reset(app: App, node: str) -> None:
     app.confirm(f"Delete everything on {node}?")
     with working(app, "lab reset", node, tell_ledger=False) as work:
         app.parts.lab().reset(app.federation, app.home, (target,), work.progress)
-        # Its key went with its disk: nobody else can have it. The lab pins the new host key itself.
-        if witnesses.retire(app.home, target, app.now()):
-            work.note(f"retired the key of the witness that was on {node}")
+        # Its keys went with its disk: nobody else can have them. The lab pins the host key itself.
+        retire_keys(work, target)
     _report(app, "reset", (node,))
 
 

@@ -174,6 +174,13 @@ def _show(app: App, done: Verified, took: float) -> None:
         when = datetime.fromtimestamp(each.cosigned_at, UTC)
         seen = f"{each.seen.size:,} events, last cosigned {when:%Y-%m-%d %H:%M:%S}Z"
         app.output.text(f"{each.place}: {seen if each.cosigned_at else 'nothing yet'}")
+    anybody = [each.witness for each in done.said if not each.callers]
+    if anybody:
+        who = "the witnesses on" if len(anybody) > 1 else "the witness on"
+        app.output.warn(
+            f"{who} {', '.join(anybody)} take checkpoints from whoever has a certificate, signed "
+            "by a sequencer or not: fedctl apply"
+        )
     app.output.say(f"{seconds(took)}; nothing is wrong", style="" if report.ok else BAD)
 
 
@@ -183,7 +190,11 @@ def _value(done: Verified, took: float) -> dict[str, Any]:
         "quick": done.quick,
         "seconds": round(took, 3),
         "witnesses": {
-            each.witness: {"events": each.seen.size, "cosigned_at": each.cosigned_at}
+            each.witness: {
+                "events": each.seen.size,
+                "cosigned_at": each.cosigned_at,
+                "callers": each.callers,
+            }
             for each in done.said
         },
         "silent": done.silent,

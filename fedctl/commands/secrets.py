@@ -11,8 +11,10 @@ import click
 from rich.text import Text
 
 from deploys.authority import OPERATOR, operator_pair
+from deploys.node_keys import NODE_KEYS, SEQUENCER, NodeKeys
 from deploys.own_secrets import store_of
 from deploys.secret_catalog import KNOWN, OPENS_THEM, STORED, Known, plain_path
+from deploys.witnesses import nodes_of
 from fedctl import remote
 from fedctl.app import App, FedGroup, pass_app
 from fedctl.errors import ChecksFailed, MissingPart, Refused, RemoteExit
@@ -23,6 +25,7 @@ from fedctl.secret_audit import HERE, Finding, at_operator, on_node
 from fedctl.secret_turns import turn
 from fedctl.selecting import on_option
 from fedctl.work import working
+from inventory.model import Node, Role
 from trust import operator_ssh
 from trust.operator_ssh import SSH
 
@@ -37,6 +40,7 @@ def secrets() -> None:
 def list_(app: App) -> None:
     """Every secret by name: what it is, how old, how it is kept, who uses it. Never a value."""
     entries = [*(_stored(app, known) for known in STORED), _identity(app)]
+    entries += [_on_node(app, keys, node) for keys in NODE_KEYS for node in _havers(app, keys)]
     if app.json:
         app.output.data(entries)
         return
@@ -66,6 +70,19 @@ def _identity(app: App) -> dict[str, Any]:
     if not path.exists():
         return _entry(OPENS_THEM, None, "not made yet")
     return _entry(OPENS_THEM, _modified(path.stat().st_mtime), f"file {path}")
+
+
+def _havers(app: App, keys: NodeKeys) -> list[Node]:
+    """The nodes that make themselves such a key."""
+    role = Role.DATA if keys is SEQUENCER else None
+    return [node for node in nodes_of(app.federation) if role is None or node.has(role)]
+
+
+def _on_node(app: App, keys: NodeKeys, node: Node) -> dict[str, Any]:
+    path = keys.path(app.home, node)
+    made = _modified(path.stat().st_mtime) if path.exists() else None
+    kept = f"sealed on {node.name}" if made else "not made yet"
+    return {**_entry(KNOWN[keys.credential], made, kept), "node": node.name}
 
 
 def _entry(known: Known, made: datetime | None, kept: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_every_path_of_the_witness_is_documented(tmp_path: Path) -> None:
 def test_the_state_is_described_field_by_field() -> None:
     page = section("Witness")
     row = next(line for line in page.splitlines() if "GET /state" in line)
-    assert quoted(row) - {"GET /state"} == {*Memory.fresh(ORIGIN).value(), "digest"}
+    assert quoted(row) - {"GET /state"} == {*Memory.fresh(ORIGIN).value(), "digest", "callers"}
     assert {kind.value for kind in EVIDENCE} <= quoted(page)
     for number in (state.DENSE, state.TRAIL_LENGTH, shell.MAX_EVIDENCE):
         assert f" {number}" in page

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from deploys.witnesses import nodes_of
 from inventory.model import Role
 from tests.fleet.clients import openai_client, operator_client, stranger_client
 from tests.support.fleet import Fleet, wait_for
@@ -125,6 +126,20 @@ def down(answer: dict[str, Any]) -> list[str]:
     """Targets Prometheus cannot scrape; an empty list of targets counts as one."""
     targets = answer["data"]["activeTargets"]
     return [t["scrapeUrl"] for t in targets if t["health"] != "up"] or ([] if targets else ["?"])
+
+
+def test_witnesses_take_checkpoints_from_the_sequencers_alone(fleet: Fleet) -> None:
+    """Told to them in the first run, and the log is cosigned all the same."""
+    data = sorted(node.name for node in fleet.federation.with_role(Role.DATA))
+    with operator_client(fleet) as client:
+        for node in nodes_of(fleet.federation):
+            url = f"https://{node.address}:{fleet.federation.ports.witness}"
+            assert sorted(client.get(f"{url}/state").json()["callers"]) == data
+            said = client.post(f"{url}/add-checkpoint", content=b"old 0\n\n")
+            assert said.status_code == 401, said.text
+    found = fleet.json("ledger", "verify")
+    for name, seen in found["witnesses"].items():
+        assert seen["events"] > 0 and sorted(seen["callers"]) == data, name
 
 
 def test_a_stranger_without_a_certificate_gets_no_metrics(fleet: Fleet) -> None:

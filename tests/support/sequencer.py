@@ -125,6 +125,8 @@ def toml(values: dict[str, Any]) -> str:
 
     plain, tables = [], []
     for name, value in values.items():
+        if value is None:
+            continue
         if isinstance(value, dict):
             tables += [f"\n[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in value.items())]
         elif isinstance(value, list) and value and isinstance(value[0], dict):

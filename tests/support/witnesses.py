@@ -27,6 +27,7 @@ from ledger.sequence import cosign
 from tests.support.daemon_process import DaemonProcess
 from tests.support.ports import free_port
 from tests.support.postgres import LOOPBACK, Server
+from trust.callers import Signer, public_hex
 from trust.signing import key_pem
 from trust.tls import client_context
 
@@ -42,6 +43,7 @@ class RunningWitness(DaemonProcess):
     port: int
     key: SignerKey
     tls: ssl.SSLContext
+    signer: Signer | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -65,13 +67,34 @@ class RunningWitness(DaemonProcess):
         """What it keeps against the log."""
         return [json.loads(path.read_bytes()) for path in (self.state / EVIDENCE).glob("*.json")]
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, str]:
+    def takes(self, *signers: Signer) -> None:
+        """From its next start on, take checkpoints of these callers only, and sign as the first."""
+        lines = [f'"{each.name}" = "{public_hex(each.key)}"' for each in signers]
+        (self.folder / "callers.toml").write_text("\n".join(["[callers]", *lines]) + "\n")
+        self.signer = signers[0]
+
+    def signed(self, body: bytes, signer: Signer | None = None) -> dict[str, str]:
+        """The header fields of one request with this body, signed; none without a signer."""
+        by = signer or self.signer
+        return by.headers("POST", f"https://localhost:{self.port}{PATH}", body) if by else {}
+
+    def send(self, body: bytes, fields: dict[str, str]) -> tuple[int, bytes, str]:
+        """Show it these bytes with these header fields."""
+        return self.ask("POST", PATH, body, {"Host": f"localhost:{self.port}", **fields})
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> tuple[int, bytes, str]:
         """Status, body and content type."""
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self.port, timeout=30, context=self.tls
         )
         try:
-            connection.request(method, path, body=body)
+            connection.request(method, path, body=body, headers=fields or {})
             response = connection.getresponse()
             return response.status, response.read(), response.headers["Content-Type"]
         finally:
@@ -79,7 +102,8 @@ class RunningWitness(DaemonProcess):
 
     def add(self, request: Request) -> tuple[int, bytes, str]:
         """Show it a checkpoint."""
-        return self.ask("POST", PATH, request.encode())
+        body = request.encode()
+        return self.send(body, self.signed(body))
 
 
 def issue_node(server: Server, folder: Path, *names: str) -> None:
@@ -114,9 +138,15 @@ def make_witness(
         "certificate_path": f"{folder}/tls.pem",
         "key_path": f"{folder}/tls.key",
         "ca_path": f"{server.root}/ca.pem",
+        "callers_path": f"{folder}/callers.toml",
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-    lines += ['addresses = ["127.0.0.1"]', f"port = {port}", f"log_vkeys = [{vkeys}]"]
+    lines += [
+        'hosts = ["localhost"]',
+        'addresses = ["127.0.0.1"]',
+        f"port = {port}",
+        f"log_vkeys = [{vkeys}]",
+    ]
     (folder / "witness.toml").write_text("\n".join(lines) + "\n")
     clients = server.root / "clients"
     context = client_context(

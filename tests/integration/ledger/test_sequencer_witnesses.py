@@ -12,12 +12,14 @@ from daemons.witness.main import Witness, application
 from daemons.witness.shell import Store
 from ledger.append import append_bytes
 from ledger.connect import connect_dsn
-from ledger.note import Note, SignerKey
+from ledger.note import Kind, Note, SignerKey
 from tests.support import sequencer
 from tests.support.gateway import write_node_files
 from tests.support.postgres import Server
+from tests.support.signers import signer_of
 from tests.support.stored_log import event
 from tests.support.tlog import MemoryLog, log_key, witness_key
+from tests.support.witnesses import make_witness, running, witness_size
 from trust.tls import server_context
 
 # Whoever waited for such a witness would be later than any test waits for the good one.
@@ -238,3 +240,28 @@ async def test_a_forged_cosignature_is_not_kept(database: Server, tmp_path: Path
             await grow(database, 0, 20)
             await daemon.until(trouble("forger"), 1)
             assert (await daemon.metrics())[witnessed("forger")] == 0
+
+
+async def test_a_sequencer_signs_its_requests_and_one_that_does_not_is_counted(
+    database: Server, tmp_path: Path
+) -> None:
+    """A witness that knows its callers; a sequencer without a key, then one with its own."""
+    witness = make_witness(database, tmp_path / "w", "w", (log_key().verifier,))
+    witness.takes(signer_of("sequencer", 5))
+    known = section("w", witness.port, witness.key)
+    own = tmp_path / "sequencer-signing"
+    own.write_text(SignerKey("sequencer.fed.example/sequencer", Kind.ED25519, b"\5" * 32).text())
+    with running(witness):
+        plain = sequencer.settings(database, tmp_path / "s", witnesses=[known])
+        async with sequencer.running(plain) as daemon:
+            await grow(database, 0, 3)
+            await daemon.until('witness_answers_total{outcome="unauthorized",witness="w"}', 1)
+            shown = await daemon.metrics()
+            # No contradiction of the log, and the log goes on.
+            assert (shown[trouble("w")], shown[witnessed("w")], shown["signed_size"]) == (0, 0, 3)
+        signing = plain.model_copy(update={"signing_key_path": own})
+        async with sequencer.process(signing):
+            async with asyncio.timeout(90):
+                while witness_size(witness) < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+        assert witness.memory["size"] == 3

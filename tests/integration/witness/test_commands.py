@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploys.log_key import vkey_path
-from deploys.witnesses import pin
+from deploys.node_keys import WITNESS
 from fedctl.log_access import LogAccess
 from inventory.load import load
 from ledger.policy import Policy
@@ -73,6 +73,8 @@ async def test_a_good_log_is_verified_and_remembered(
     assert await fedctl(stage, "verify") == 0
     assert "700 events verified" in stage.out.getvalue()
     assert "witness red: 700 events" in stage.out.getvalue()
+    # They were told no sequencer's key.
+    assert "the witnesses on red, blue take checkpoints from whoever" in stage.err.getvalue()
     await grown(log, witnesses, 50)
     assert await fedctl(stage, "verify", "--json") == 0
     found = answer(stage)
@@ -170,7 +172,7 @@ async def test_the_federations_own_keys_are_the_default_policy(
     home.root.mkdir(parents=True)
     vkey_path(home).write_text(log.key.verifier.text() + "\n")
     for node, each in zip(load(LAB).nodes, witnesses, strict=False):
-        pin(home, node, each.key.verifier.text())
+        WITNESS.pin(home, node, each.key.verifier.text())
     assert await fedctl(stage, "check-proof", str(proof)) == 0
     assert await fedctl(stage, "policy") == 0
     policy = Policy.parse(stage.out.getvalue())

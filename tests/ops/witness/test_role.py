@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from daemons.witness.settings import WitnessSettings
+from daemons.witness.settings import KnownCallers, WitnessSettings
 from deploys.errors import OperationFailed
 from deploys.log_key import log_vkey, vkey_path
-from deploys.roles.witness import CONFIG_FILE, SEALED_KEY, UNIT, witness
-from deploys.witnesses import pinned, retire, witnesses
+from deploys.node_keys import SEQUENCER, WITNESS
+from deploys.roles.witness import (
+    CALLERS_FILE,
+    CONFIG_FILE,
+    SEALED_KEY,
+    UNIT,
+    witness,
+    witness_callers,
+)
+from deploys.witnesses import witnesses
+from inventory.model import Role
 from ledger.checkpoint import origin_of
 from ledger.note import SignerKey, VerifierKey
 from tests.ops.contexts import context
 from tests.ops.harness import SimulatedNode, apply, plan
+from tests.ops.note_key_played import PlayedKey
 from tests.ops.played import with_users
-from tests.ops.witness_played import PlayedKey
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -28,7 +37,7 @@ def key() -> PlayedKey:
 
 @pytest.fixture
 def node(key: PlayedKey) -> SimulatedNode:
-    return with_users(SimulatedNode(scripts={"witness_key": key.script}))
+    return with_users(SimulatedNode(scripts={"note_key": key.script}))
 
 
 def test_a_bare_node_gets_a_witness_and_then_nothing(tmp_path: Path, node: SimulatedNode) -> None:
@@ -65,7 +74,7 @@ def test_planning_makes_no_key_and_pins_none(
     where = context(tmp_path)
     assert "Witness: key" in plan(witness, where, node)
     assert key.text == ""
-    assert pinned(where.home, where.node) == ""
+    assert WITNESS.pinned(where.home, where.node) == ""
     assert not any(call["make"] for call in key.calls)
 
 
@@ -86,7 +95,7 @@ def test_a_key_that_was_exchanged_is_refused(
     where = context(tmp_path)
     apply(witness, where, node)
     key.text, key.seed = "", bytes(32)
-    key.script({"make": True, "name": "redfin.fed.lab/witness"})
+    key.script({"make": True, "name": "redfin.fed.lab/witness", "type": 4})
     with pytest.raises(OperationFailed, match="another key than the one pinned"):
         apply(witness, where, node)
 
@@ -97,12 +106,12 @@ def test_a_key_that_was_lost_is_not_made_anew(
 ) -> None:
     where = context(tmp_path)
     apply(witness, where, node)
-    before = pinned(where.home, where.node)
+    before = WITNESS.pinned(where.home, where.node)
     key.readable = readable
     key.text = "" if readable else key.text
     with pytest.raises(OperationFailed, match=words):
         apply(witness, where, node)
-    assert pinned(where.home, where.node) == before
+    assert WITNESS.pinned(where.home, where.node) == before
 
 
 def test_a_rebuilt_node_gets_a_new_key_once_its_pin_is_retired(
@@ -110,12 +119,12 @@ def test_a_rebuilt_node_gets_a_new_key_once_its_pin_is_retired(
 ) -> None:
     where = context(tmp_path)
     apply(witness, where, node)
-    old = pinned(where.home, where.node)
+    old = WITNESS.pinned(where.home, where.node)
     key.text, key.seed = "", bytes(32)
-    assert retire(where.home, where.node, NOW)
-    assert not retire(where.home, where.node, NOW)
+    assert WITNESS.retire(where.home, where.node, NOW)
+    assert not WITNESS.retire(where.home, where.node, NOW)
     assert f"create {SEALED_KEY}" in apply(witness, where, node)
-    assert pinned(where.home, where.node) not in ("", old)
+    assert WITNESS.pinned(where.home, where.node) not in ("", old)
     # The old one is kept: its cosignatures are in the log.
     [retired] = (where.home.root / "witnesses").glob("*.retired-*")
     assert retired.read_text().strip() == old
@@ -126,10 +135,10 @@ def test_a_lost_pin_is_taken_from_the_node_again(
 ) -> None:
     where = context(tmp_path)
     apply(witness, where, node)
-    before = pinned(where.home, where.node)
-    retire(where.home, where.node, NOW)
+    before = WITNESS.pinned(where.home, where.node)
+    WITNESS.retire(where.home, where.node, NOW)
     assert apply(witness, where, node) == [f"pin {SEALED_KEY}"]
-    assert pinned(where.home, where.node) == before
+    assert WITNESS.pinned(where.home, where.node) == before
 
 
 def test_the_daemon_accepts_its_settings(tmp_path: Path, node: SimulatedNode) -> None:
@@ -142,3 +151,38 @@ def test_the_daemon_accepts_its_settings(tmp_path: Path, node: SimulatedNode) ->
     assert log.text() == log_vkey(where.federation, where.home)
     assert log.text() == vkey_path(where.home).read_text().strip()
     assert log.name == origin_of(where.federation.name, where.federation.domain)
+    assert read.hosts == (where.federation.fqdn(where.node),)
+    assert str(read.callers_path) == CALLERS_FILE
+
+
+def test_until_a_sequencer_signs_anybody_is_taken(tmp_path: Path, node: SimulatedNode) -> None:
+    where = context(tmp_path)
+    apply(witness, where, node)
+    assert plan(witness_callers, where, node) == {}
+    assert apply(witness_callers, where, node) == []
+
+
+def test_a_sequencer_that_signs_is_told_to_every_witness(
+    tmp_path: Path, node: SimulatedNode
+) -> None:
+    """And one more that comes later; nothing the second time."""
+    where = context(tmp_path)
+    federation, home = where.federation, where.home
+    apply(witness, where, node)
+    first, second, *_ = federation.with_role(Role.DATA)
+    known = {}
+    for number, each in enumerate((first, second), start=1):
+        SEQUENCER.pin(home, each, SEQUENCER.vkey(federation, each, bytes([number]) * 32))
+        known[each.name] = bytes([number] * 32).hex()
+        verb = "create" if number == 1 else "update"
+        # A witness that loaded another file than is there now is restarted.
+        assert apply(witness_callers, where, node) == [f"{verb} {CALLERS_FILE}"]
+        assert CALLERS_FILE in node.text(f"/etc/systemd/system/{UNIT}")
+        assert apply(witness_callers, where, node) == []
+        assert apply(witness, where, node) == []
+        read = KnownCallers.parse(tomllib.loads(node.text(CALLERS_FILE)))
+        assert read.callers == known
+    SEQUENCER.retire(home, second, NOW)
+    SEQUENCER.path(home, first).write_text("no key")
+    with pytest.raises(OperationFailed, match="pinned key"):
+        apply(witness_callers, where, node)

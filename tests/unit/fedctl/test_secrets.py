@@ -9,6 +9,7 @@ import pytest
 
 from deploys.authority import authority_of, open_authority, operator_pair
 from deploys.log_key import log_key_text
+from deploys.node_keys import SEQUENCER
 from deploys.own_secrets import (
     CHAT_KEY,
     passphrase_text,
@@ -43,6 +44,8 @@ def kept(stage: Stage) -> Iterator[Stage]:
         passphrase_text(stage.home, number)
     pepper_text(stage.home)
     log_key_text(FEDERATION, stage.home)
+    node = FEDERATION.with_role(Role.DATA)[0]
+    SEQUENCER.pin(stage.home, node, SEQUENCER.vkey(FEDERATION, node, bytes(32)))
     stage.machines.answers["python3"] = Done(0, "[]", "")
     yield stage
 
@@ -59,8 +62,18 @@ def found(stage: Stage) -> list[Finding]:
 
 def test_the_list_tells_all_but_the_values(kept: Stage) -> None:
     assert kept.fedctl("secrets", "list", "--json") == 0
-    entries = {each["name"]: each for each in json.loads(kept.out.getvalue())}
+    shown_entries = json.loads(kept.out.getvalue())
+    entries = {each["name"]: each for each in shown_entries}
     assert set(entries) == set(KNOWN)
+    of_nodes = {
+        (each["name"], each["node"]): each["kept"] for each in shown_entries if "node" in each
+    }
+    data = [node.name for node in FEDERATION.with_role(Role.DATA)]
+    assert {node for name, node in of_nodes if name == "sequencer-signing"} == set(data)
+    assert {node for name, node in of_nodes if name == "witness-key"} == set(LINUX)
+    first, *others = data
+    assert of_nodes["sequencer-signing", first] == f"sealed on {first}"
+    assert {of_nodes["sequencer-signing", each] for each in others} == {"not made yet"}
     assert entries["key-pepper"]["kept"] == "encrypted" and entries["key-pepper"]["made"]
     assert entries[CHAT_KEY]["kept"] == "not made yet"
     shown = kept.out.getvalue()

@@ -1,8 +1,9 @@
-"""Make a witness's key on this machine, or read its public half; the private one never leaves it.
+"""Make a key of this machine's own, or read its public half; the private one never leaves it.
 
-Argument: {"path": PATH, "credential": NAME, "name": NAME OF THE KEY, "make": BOOLEAN}. Returns
-{"state": "absent" | "unreadable" | "there", "public": HEX}. The key is an Ed25519 key written as a
-C2SP signed-note signer (`PRIVATE+KEY+NAME+ID+BASE64`, type 4), sealed as a systemd credential. In
+Argument: {"path": PATH, "credential": NAME, "name": NAME OF THE KEY, "type": 1 | 4, "make":
+BOOLEAN}; name and type are for making. Returns {"state": "absent" | "unreadable" | "there",
+"public": HEX}. The key is an Ed25519 key written as a C2SP signed-note signer
+(`PRIVATE+KEY+NAME+ID+BASE64`; type 1 signs plainly, 4 cosigns), sealed as a systemd credential. In
 clear it exists in this process's memory and openssl's only. One that is there is never made anew.
 """
 
@@ -13,13 +14,11 @@ import subprocess
 import tempfile
 from typing import Any
 
-COSIGNATURE = b"\x04"
-
 
 def main(argument: Any) -> Any:
     path = argument["path"]
     if argument["make"] and not os.path.lexists(path):
-        make(path, argument["credential"], argument["name"])
+        make(path, argument["credential"], argument["name"], bytes([argument["type"]]))
     if not os.path.lexists(path):
         return {"state": "absent", "public": ""}
     try:
@@ -30,11 +29,11 @@ def main(argument: Any) -> Any:
         return {"state": "unreadable", "public": ""}
 
 
-def make(path: str, credential: str, name: str) -> None:
+def make(path: str, credential: str, name: str, kind: bytes) -> None:
     seed = run(["openssl", "genpkey", "-algorithm", "ed25519", "-outform", "DER"])[-32:]
     public = public_of(seed)
-    key_id = hashlib.sha256(name.encode() + b"\n" + COSIGNATURE + public).hexdigest()[:8]
-    secret = base64.b64encode(COSIGNATURE + seed).decode()
+    key_id = hashlib.sha256(name.encode() + b"\n" + kind + public).hexdigest()[:8]
+    secret = base64.b64encode(kind + seed).decode()
     text = f"PRIVATE+KEY+{name}+{key_id}+{secret}"
     # "host": a TPM bound to firmware measurements would lose the key with a firmware update.
     seal = ["systemd-creds", "encrypt", "--with-key=host", "--name=" + credential, "-", "-"]

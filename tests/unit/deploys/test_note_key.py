@@ -1,4 +1,4 @@
-"""deploys/remote/witness_key.py run for real, with openssl; only the sealing is a stand-in."""
+"""deploys/remote/note_key.py run for real, with openssl; only the sealing is a stand-in."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from deploys.remote import witness_key
-from ledger.note import SignerKey
+from deploys.remote import note_key
+from ledger.note import Kind, SignerKey
 
 NAME = "redfin.fed.lab/witness"
 SEAL = """#!/bin/sh
@@ -35,9 +35,10 @@ def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "credentials" / "witness-key"
 
 
-def ask(path: Path, *, make: bool) -> Any:
+def ask(path: Path, *, make: bool, kind: Kind = Kind.COSIGNATURE_ED25519) -> Any:
     argument = {"path": str(path), "credential": "witness-key", "name": NAME, "make": make}
-    return witness_key.main(argument)
+    argument["type"] = int(kind)
+    return note_key.main(argument)
 
 
 def test_looking_makes_nothing(sealed: Path) -> None:
@@ -45,11 +46,12 @@ def test_looking_makes_nothing(sealed: Path) -> None:
     assert not sealed.exists()
 
 
-def test_the_key_is_one_the_witness_can_use_and_stays_the_same(sealed: Path) -> None:
-    made = ask(sealed, make=True)
+@pytest.mark.parametrize("kind", [Kind.ED25519, Kind.COSIGNATURE_ED25519])
+def test_the_key_is_one_its_service_can_use_and_stays_the_same(sealed: Path, kind: Kind) -> None:
+    made = ask(sealed, make=True, kind=kind)
     assert made["state"] == "there"
     key = SignerKey.parse(sealed.read_text().split("\n", 1)[1])
-    assert key.name == NAME
+    assert (key.name, key.kind) == (NAME, kind)
     assert key.verifier.public.hex() == made["public"]
     assert sealed.stat().st_mode & 0o077 == 0
     assert ask(sealed, make=True) == ask(sealed, make=False) == made
@@ -67,10 +69,10 @@ def test_a_key_of_another_machine_is_unreadable_and_not_replaced(sealed: Path) -
 def test_the_public_key_is_the_one_ed25519_has() -> None:
     seed = bytes(range(32))
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    assert witness_key.public_of(seed) == public
+    assert note_key.public_of(seed) == public
 
 
 def test_an_openssl_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert subprocess.run(["openssl", "version"], capture_output=True, check=True).stdout
     with pytest.raises(SystemExit, match="false"):
-        witness_key.run(["false", "x"])
+        note_key.run(["false", "x"])

@@ -1,4 +1,4 @@
-"""A simulated node's witness key, as `deploys/remote/witness_key.py` makes it."""
+"""A simulated node's own keys, as `deploys/remote/note_key.py` makes them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from ledger.note import Kind, SignerKey
 
 @dataclass
 class PlayedKey:
-    """What is sealed on the node; `seed` is what the next key is made of."""
+    """What is sealed on the node; `seed` is what the next key is made of. One key: one role's."""
 
     seed: bytes = bytes(range(32))
     text: str = ""
@@ -16,10 +16,10 @@ class PlayedKey:
     calls: list[Any] = field(default_factory=list)
 
     def script(self, argument: Any) -> Any:
-        """The script `witness_key`."""
+        """The script `note_key`."""
         self.calls.append(argument)
         if argument["make"] and not self.text:
-            key = SignerKey(argument["name"], Kind.COSIGNATURE_ED25519, self.seed)
+            key = SignerKey(argument["name"], Kind(argument["type"]), self.seed)
             self.text = key.text()
         if not self.text:
             return {"state": "absent", "public": ""}
