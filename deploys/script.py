@@ -9,24 +9,17 @@ as a word of the command (facts: pyinfra gives those no stdin; they hold names o
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pyinfra.api import QuoteString, StringCommand
 
-REMOTE = Path(__file__).parent / "remote"
+from deploys.remote_source import source
+
 _TAIL = """
 import json as _json, sys as _sys
 _text = _sys.argv[1] if len(_sys.argv) > 1 else _sys.stdin.read()
 print(_json.dumps(main(_json.loads(_text))))
 """
-
-
-@cache
-def source(name: str) -> str:
-    """The text of `deploys/remote/NAME.py`."""
-    return (REMOTE / f"{name}.py").read_text()
 
 
 class NodeScript(StringCommand):

@@ -17,7 +17,7 @@ from typing import Any
 import paramiko
 
 from deploys.errors import ConnectionLost, FailureKind, NodeError, Unreachable
-from deploys.script import source
+from deploys.remote_source import source
 from inventory.home import Home
 from inventory.model import Node
 from trust import operator_ssh

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploys.script import source
+from deploys.remote_source import source
 from deploys.session import BOOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent runs on Linux")
