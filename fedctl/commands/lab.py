@@ -90,9 +90,7 @@ def shell(app: App, node: str) -> None:
         raise RemoteExit(code, "")
 
 
-@lab.command(
-    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@lab.command("exec", context_settings={"allow_interspersed_args": False})
 @node_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @pass_app

@@ -163,7 +163,7 @@ def logs(
 @click.command(
     "exec",
     cls=FedCommand,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 @on_option
 @click.option("--root", is_flag=True, help="As root (through sudo) instead of as the operator.")

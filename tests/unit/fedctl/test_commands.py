@@ -387,6 +387,15 @@ def test_exec_prefixes_lines_and_ends_with_the_worst_code(stage: Stage) -> None:
     assert value[0] == {"node": FIRST, "exit_code": 3, "stdout": "", "stderr": "no"}
 
 
+def test_an_option_that_exec_does_not_have_is_not_run_on_nodes(stage: Stage) -> None:
+    assert stage.fedctl("exec", "--limit", FIRST, "--", "uname") == 2
+    assert "--limit" in said(stage)
+    assert stage.machines.ran == []
+    stage.machines.answers = {"uname": Done(0, "Linux\n", "")}
+    assert stage.fedctl("exec", "uname", "--limit") == 0
+    assert {argv for _, argv in stage.machines.ran} == {("uname", "--limit")}
+
+
 def test_exec_says_who_cannot_be_reached(stage: Stage) -> None:
     stage.machines.down, stage.machines.failure = {FIRST}, FailureKind.WRONG_KEY
     stage.machines.answers = {"true": Done(0, "", "")}
