@@ -204,12 +204,18 @@ def test_the_audit_of_secrets_finds_nothing(fleet: Fleet) -> None:
     audit = fleet.json("secrets", "audit")
     assert audit["findings"] == []
     assert set(audit["looked_at"]) == {"operator", *(node.name for node in fleet.federation.nodes)}
-    listed = {each["name"]: each["kept"] for each in fleet.json("secrets", "list")}
-    made = {name: kept for name, kept in listed.items() if name not in ("operator", "ssh")}
+    listed = fleet.json("secrets", "list")
+    made = {each["name"]: each["kept"] for each in listed if "node" not in each}
     assert made.pop("identity").startswith("file ")
     # Nobody has kept a key for fedctl chat here, and the lab names no webhook.
     assert {made.pop(name) for name in ("chat-key", "webhook-secret")} == {"not made yet"}
     assert set(made.values()) == {"encrypted"}, made
+    on_nodes = {(each["name"], each["node"], each["kept"]) for each in listed if "node" in each}
+    everywhere, data = fleet.federation.nodes, fleet.federation.with_role(Role.DATA)
+    assert on_nodes == {
+        *(("witness-key", node.name, f"sealed on {node.name}") for node in everywhere),
+        *(("sequencer-signing", node.name, f"sealed on {node.name}") for node in data),
+    }
 
 
 def test_certificates_are_short_lived_and_tls_is_1_3_only(
