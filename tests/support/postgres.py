@@ -216,7 +216,7 @@ def throwaway(configuration: str = "", folder: Path | None = None) -> Iterator[S
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """The session's server, with an unmigrated `federation`."""
-    with throwaway(folder=_quickest_place()) as server:
+    with throwaway(folder=quickest_place()) as server:
         yield server
 
 
@@ -278,7 +278,7 @@ def make(root: Path, more: str = "") -> Server:
     return server
 
 
-def _quickest_place() -> Path | None:
+def quickest_place() -> Path | None:
     """Memory, where there is plenty of it and no other choice was made; else where temporary files
     go. A test's database has nothing to survive, and each test makes one of 300 files anew: that
     takes a tenth of the time there.
