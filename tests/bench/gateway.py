@@ -210,7 +210,8 @@ def rest(
     """Shipping, memory, keys and streams."""
     before, after = (size / 2**20 for size in memory)
     lines = [
-        f"After the last round of all contestants {behind:.1f} s went by until the ledger had every record of ours.",
+        f"After the last round of all contestants {behind:.1f} s went by until the ledger had "
+        "every record of ours.",
         "",
         f"Resident memory of ours before and after {count:,} more requests: {before:.1f} and "
         f"{after:.1f} MiB.",
