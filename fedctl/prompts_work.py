@@ -72,7 +72,7 @@ async def turn_off(access: CustodyAccess, tenant: str) -> PromptsRecord:
 async def show(access: CustodyAccess, request: UUID, given: Given) -> Prompt:
     """What was kept of a request, by two shares; that it was opened is in the log first."""
     async with await connect(access.settings) as connection:
-        reference = await prompts.reference(connection, finished_id(request))
+        reference = await prompts.reference(connection, UUID(finished_id(str(request))))
         key, epoch = await prompts.epoch_of(connection, UUID(reference["content"]))
         _enough(given)
         event = access.by.event(OPENED, str(request), key=key, epoch=epoch)
@@ -86,7 +86,7 @@ async def show(access: CustodyAccess, request: UUID, given: Given) -> Prompt:
 async def erase(access: CustodyAccess, request: UUID, reason: str) -> bool:
     """Erase what was kept of a request for good; False when that was done before."""
     async with await connect(access.settings) as connection:
-        return await prompts.erase(connection, content_id(request), reason, access.by)
+        return await prompts.erase(connection, content_id(str(request)), reason, access.by)
 
 
 async def _data_key(connection: Connection, key: str, epoch: int, given: Given) -> DataKey:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.server import Material, serve
+from gateway.assembly import Material
+from gateway.server import serve
 from gateway.settings import GatewaySettings
 from gateway.spool.errors import SpoolTaken
 from inventory.config import ConfigError, resolve

@@ -1,15 +1,16 @@
 """Error bodies and headers as OpenAI writes them. Pure."""
 
 from http import HTTPStatus
+from typing import Final
 
 import orjson
 
 from gateway.errors import Refused
 from gateway.upstream_errors import UpstreamRefused
 
-Header = tuple[bytes, bytes]
-JSON: Header = (b"content-type", b"application/json")
-STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+# Lines of heads, each with its end.
+JSON: Final = b"content-type: application/json\r\n"
+STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
 
 def error_body(refusal: Refused) -> bytes:
@@ -37,8 +38,8 @@ def is_error_body(body: bytes) -> bool:
 def whole(status: int, body: bytes, date: bytes, *, close: bool) -> bytes:
     """A whole JSON answer to what was no request."""
     end = b"\r\nconnection: close\r\n\r\n" if close else b"\r\n\r\n"
-    framing = b"content-type: application/json\r\ncontent-length: %d\r\ndate: " % len(body)
-    return b"".join((STATUS_LINES[status], framing, date, end, body))
+    framing = b"content-length: %d\r\ndate: " % len(body)
+    return b"".join((STATUS_LINES[status], JSON, framing, date, end, body))
 
 
 def _error(refusal: Refused) -> dict[str, str | None]:

@@ -7,7 +7,6 @@ to be complete.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import orjson
@@ -17,23 +16,22 @@ from gateway.answers import JSON
 from gateway.bridge import Application
 from gateway.distant import DistantSources
 from gateway.errors import (
-    ClientGone,
-    InternalError,
     MethodNotAllowed,
     NotAuthenticated,
     NotFound,
     NotPermitted,
     Refused,
-    Stopping,
 )
 from gateway.exchange import CLIENT_GONE_STATUS, Exchange
+from gateway.last_words import last_words, meaning_of
 from gateway.member import Member
 from gateway.metrics import GatewayMetrics
+from gateway.metrics.counts import RouteCounts
 from gateway.misuse import MisuseNotes
 from gateway.own_key import OwnKey
 from gateway.relay import Relay
-from gateway.request import authorization, check_content, parse_call
-from gateway.request_log import RequestLog, ids_of
+from gateway.request import Call, authorization, check_content, parse_call
+from gateway.request_log import RequestLog
 from gateway.routes import INFERENCE, ROUTES, Route
 from gateway.seams import Admission, Gate, Principal
 from gateway.settings import Limits
@@ -46,6 +44,25 @@ logger = logging.getLogger("gateway.requests")
 
 Handler = Callable[[Exchange], Awaitable[None]]
 CONTROL_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json"})
+
+
+class Path:
+    """What is at a path: a `route` that is relayed, or else what `handler` answers. `name` is what
+    metrics call it, `counts` what they count of its requests; `method` "": any."""
+
+    __slots__ = ("counts", "handler", "method", "name", "route", "traced")
+
+    def __init__(
+        self,
+        name: str,
+        method: str,
+        counts: RouteCounts,
+        handler: Handler,
+        route: Route | None = None,
+    ) -> None:
+        self.name, self.method, self.counts = name, method, counts
+        self.handler, self.route = handler, route
+        self.traced = name not in UNTRACED
 
 
 class Gateway:
@@ -69,78 +86,87 @@ class Gateway:
     ) -> None:
         self._gate, self._admission = gate, admission
         self._relay, self._upstreams = relay, upstreams
-        self._control, self._metrics = control, metrics
-        self.limits, self._log, self._tracer = limits, log, tracer
+        self._control = control
+        self._log, self._tracer = log, tracer
+        self.configure(limits)
         self._misuse, self._own_key, self._step_up = misuse, own_key, step_up
         self._distant = distant
-        # path -> route's name in metrics, method, handler. Nothing else is reachable.
-        self._routes: dict[str, tuple[str, str, Handler]] = {
-            "/v1/models": ("models", "GET", self._models),
-            "/v1/keys/self": ("keys", "GET", self._show_key),
-            "/v1/keys/self/rotate": ("keys", "POST", self._rotate_key),
-            **dict.fromkeys(CONTROL_PATHS, ("health", "GET", self._answer_control)),
-            **{path: (r.name, "POST", self._relayed(r)) for path, r in ROUTES.items()},
+        counts = metrics.routes
+        health = Path("health", "GET", counts["health"], self._answer_control)
+        # Nothing else is reachable.
+        self._paths: dict[str, Path] = {
+            "/v1/models": Path("models", "GET", counts["models"], self._models),
+            "/v1/keys/self": Path("keys", "GET", counts["keys"], self._show_key),
+            "/v1/keys/self/rotate": Path("keys", "POST", counts["keys"], self._rotate_key),
+            **dict.fromkeys(CONTROL_PATHS, health),
+            **{
+                path: Path(route.name, "POST", counts[route.name], self._nothing, route)
+                for path, route in ROUTES.items()
+            },
         }
-        self._other = ("other", "", self._nothing)
+        self._other = Path("other", "", counts["other"], self._nothing)
 
     async def __call__(self, exchange: Exchange) -> None:
         """Serve one request; its connection calls it. Raises nothing."""
-        route, method, handler = self._routes.get(exchange.path, self._other)
-        in_flight = self._metrics.in_flight_by_route[route]
-        in_flight.inc()
-        if self._tracer is not None and route not in UNTRACED:
-            self._tracer.begin(exchange)
+        path = self._paths.get(exchange.path, self._other)
+        path.counts.in_flight.inc()
+        refusal: Refused | None = None
         try:
-            refusal = await self._outcome(exchange, method, handler)
+            if self._tracer is not None and path.traced:
+                self._tracer.begin(exchange)
+            try:
+                if path.method and exchange.method != path.method:
+                    raise MethodNotAllowed(path.method)
+                route = path.route
+                if route is None:
+                    await path.handler(exchange)
+                else:
+                    shown = authorization(exchange.headers, anthropic=route.name == "messages")
+                    principal = self._known(exchange, shown, route.scope)
+                    if principal is None:
+                        principal = await self._admitted(exchange, shown, route.scope)
+                    check_content(exchange.headers)
+                    body = exchange.body_at_once()
+                    if body is None:
+                        body = await exchange.read_body()
+                    call = self._call(exchange, principal, body, route)
+                    await self._relay.run(exchange, principal, call, route)
+            except (Exception, asyncio.CancelledError) as error:
+                refusal = meaning_of(error, exchange)
             if refusal is not None:
-                _blame(exchange, refusal)
-                await _last_words(exchange, refusal)
+                await last_words(exchange, refusal)
         finally:
-            in_flight.dec()
-            self._account(exchange, route)
+            path.counts.in_flight.dec()
+            exchange.over()
+            self._account(exchange, path)
 
-    async def _outcome(self, exchange: Exchange, method: str, handler: Handler) -> Refused | None:
-        """Serve it; what the client is still to be told when that did not end with an answer."""
-        try:
-            if method and exchange.method != method:
-                raise MethodNotAllowed(method)
-            await handler(exchange)
-        except Refused as refusal:
-            return refusal
-        except ClientGone:
-            exchange.status = exchange.status or CLIENT_GONE_STATUS
-        except asyncio.CancelledError:
-            if not exchange.gone:
-                return Stopping()
-            exchange.status = exchange.status or CLIENT_GONE_STATUS
-        except Exception as error:
-            # The type and the place are logged; the text might hold what a client sent.
-            ids = ids_of(exchange)
-            logger.exception("fault", extra={"why": type(error).__name__, **ids})
-            return InternalError()
-        return None
+    def configure(self, limits: Limits) -> None:
+        """Take these settings, and the log's level as it is, for requests from now on."""
+        self._max_choices = limits.max_choices
+        self._logs = logger.isEnabledFor(logging.INFO)
 
     def refused(self, refusal: Refused) -> None:
         """Count what was turned away before it was a request."""
-        self._metrics.request("other", refusal.status, 0.0)
+        self._other.counts.over(refusal.status, 0.0)
 
-    def _relayed(self, route: Route) -> Handler:
-        anthropic = route.name == "messages"
+    def _known(self, exchange: Exchange, shown: bytes | None, scope: str) -> Principal | None:
+        """Who is asking, where nobody needs to be asked for that; None: see `_admitted`."""
+        principal = self._gate.recognised(shown)
+        if principal is None or scope not in principal.scopes:
+            return None
+        exchange.standing = self._admission.standing_of(principal)
+        return principal
 
-        async def handle(exchange: Exchange) -> None:
-            shown = authorization(exchange.headers, anthropic=anthropic)
-            principal = await self._admitted(exchange, shown, route.scope)
-            check_content(exchange.headers)
-            call = parse_call(await exchange.read_body(), route, self.limits.max_choices)
-            if not principal.may_use(call.model):
-                if self._upstreams.offers(call.model):
-                    # A name that nothing has is a mistake; one that is there was not given.
-                    self._misuse.note(principal.key_id, Misuse.FORBIDDEN_MODEL)
-                raise NotPermitted("This API key may not use this model.", param="model")
-            self._distant.seen(principal, exchange.client)
-            await self._relay.run(exchange, principal, call, route)
-
-        return handle
+    def _call(self, exchange: Exchange, principal: Principal, body: bytes, route: Route) -> Call:
+        """What `body` asks for, if the principal may; raises Refused."""
+        call = parse_call(body, route, self._max_choices)
+        if not principal.may_use(call.model):
+            if self._upstreams.offers(call.model):
+                # A name that nothing has is a mistake; one that is there was not given.
+                self._misuse.note(principal.key_id, Misuse.FORBIDDEN_MODEL)
+            raise NotPermitted("This API key may not use this model.", param="model")
+        self._distant.seen(principal, exchange.client)
+        return call
 
     async def _models(self, exchange: Exchange) -> None:
         principal = await self._admitted(exchange, authorization(exchange.headers), INFERENCE)
@@ -148,8 +174,9 @@ class Gateway:
         await exchange.send_whole(200, orjson.dumps(listing))
 
     async def _admitted(self, exchange: Exchange, shown: bytes | None, scope: str) -> Principal:
+        """Who is asking, and may; raises Refused."""
         principal = await self._gate.authenticate(shown, exchange.client)
-        exchange.also = partial(self._admission.headers_for, principal)
+        exchange.standing = self._admission.standing_of(principal)
         if scope not in principal.scopes:
             if isinstance(principal, Member) and StepUp.offered(principal, exchange.headers, scope):
                 body = await exchange.read_body()
@@ -197,28 +224,14 @@ class Gateway:
     async def _answer_control(self, exchange: Exchange) -> None:
         await bridge.answer(self._control, exchange)
 
-    def _account(self, exchange: Exchange, route: str) -> None:
+    def _account(self, exchange: Exchange, path: Path) -> None:
         status, seconds = exchange.status or CLIENT_GONE_STATUS, exchange.elapsed_seconds
-        self._metrics.request(route, status, seconds)
+        path.counts.over(status, seconds)
         if self._tracer is not None and exchange.trace is not None:
-            self._tracer.end(exchange, exchange.trace, route, status)
-        if route != "health" and logger.isEnabledFor(logging.INFO):
-            self._log.write(ids_of(exchange), route, status, seconds, whole=exchange.complete)
-
-
-def _blame(exchange: Exchange, refusal: Refused) -> None:
-    """Note in the request's span, if it has one, how it ended."""
-    if exchange.trace is not None:
-        exchange.trace.error = refusal.code or str(refusal.status)
+            self._tracer.end(exchange, exchange.trace, path.name, status)
+        if self._logs and path.name != "health":
+            self._log.write(exchange, path.name, status, seconds, whole=exchange.complete)
 
 
 async def _send_private(exchange: Exchange, answer: dict[str, Any]) -> None:
-    headers = (JSON, (b"cache-control", b"no-store"))
-    await exchange.send_whole(200, orjson.dumps(answer), headers)
-
-
-async def _last_words(exchange: Exchange, refusal: Refused) -> None:
-    try:
-        await exchange.refuse(refusal)
-    except (ClientGone, asyncio.CancelledError):
-        exchange.status = exchange.status or CLIENT_GONE_STATUS
+    await exchange.send_whole(200, orjson.dumps(answer), JSON + b"cache-control: no-store\r\n")

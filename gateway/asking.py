@@ -3,7 +3,7 @@
 from gateway.answers import is_error_body
 from gateway.engine import Engine
 from gateway.exchange import Exchange
-from gateway.response import Response
+from gateway.response import PLAIN, Response
 from gateway.routes import Route
 from gateway.tracing import Attempt
 from gateway.upstream_errors import (
@@ -20,25 +20,28 @@ ERROR_SECONDS = 5.0
 END_SECONDS = 0.5
 
 
-def head_of(exchange: Exchange, engine: Engine, route: Route, attempt: Attempt | None) -> bytes:
-    """The request's head for `engine`, with the ids that go along."""
-    head = b"%bx-request-id: %b\r\n" % (
-        engine.head(route.path),
-        exchange.request_id.encode("ascii"),
-    )
+def request_for(
+    exchange: Exchange, engine: Engine, route: Route, attempt: Attempt | None, body: bytes
+) -> bytes:
+    """The whole request for `engine`, with the ids that go along."""
+    parent = exchange.traceparent
     if attempt is not None and exchange.trace is not None:
-        head += b"traceparent: %b\r\n" % exchange.trace.header_of(attempt).encode("ascii")
-    elif exchange.traceparent is not None:
-        head += b"traceparent: %b\r\n" % exchange.traceparent.encode("ascii")
-    return head
+        parent = exchange.trace.header_of(attempt)
+    return b"".join(
+        (
+            engine.head(route.path),
+            b"x-request-id: ",
+            exchange.request_id.encode("ascii"),
+            b"" if parent is None else b"\r\ntraceparent: " + parent.encode("ascii"),
+            b"\r\ncontent-length: %d\r\n\r\n" % len(body),
+            body,
+        )
+    )
 
 
 def is_plain_success(response: Response) -> bool:
     """Whether what follows the head is an answer: a 200, and not compressed."""
-    return (
-        response.status == 200
-        and response.headers.get(b"content-encoding", b"identity") == b"identity"
-    )
+    return response.status == 200 and response.coding == PLAIN
 
 
 async def refusal_in(response: Response) -> UpstreamError:

@@ -53,12 +53,17 @@ class KeyringGate:
         self._sources = sources
         self._metrics, self._clock, self._wall = metrics, clock, wall
 
+    def recognised(self, authorization: bytes | None) -> Principal | None:
+        """See seams.Gate."""
+        if authorization is None or len(authorization) > MAX_AUTHORIZATION_BYTES:
+            return None
+        return self._keyring.recognise(authorization, self._wall())
+
     async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
         """See seams.Gate."""
-        if authorization is not None and len(authorization) <= MAX_AUTHORIZATION_BYTES:
-            member = self._keyring.recognise(authorization, self._wall())
-            if member is not None:
-                return member
+        known = self.recognised(authorization)
+        if known is not None:
+            return known
         try:
             text = bearer(authorization)
         except NotAuthenticated:

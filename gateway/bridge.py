@@ -5,22 +5,25 @@ from typing import Any
 
 from gateway.exchange import Exchange
 
+LENGTH = b"content-length"  # counted when it is sent
+
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 async def answer(application: Application, exchange: Exchange) -> None:
     """Let an ASGI application answer one request without a body."""
-    status, headers = 500, []
+    status, head = 500, b""
     body: list[bytes] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        nonlocal status, headers
+        nonlocal status, head
         if message["type"] == "http.response.start":
             status = message["status"]
-            headers = [(n, v) for n, v in message["headers"] if n != b"content-length"]
+            lines = [(n, v) for n, v in message["headers"] if n != LENGTH]
+            head = b"".join([b"%b: %b\r\n" % line for line in lines])
         else:
             body.append(message.get("body", b""))
 
@@ -40,4 +43,4 @@ async def answer(application: Application, exchange: Exchange) -> None:
         "state": {},
     }
     await application(scope, receive, send)
-    await exchange.send_whole(status, b"".join(body), headers)
+    await exchange.send_whole(status, b"".join(body), head)

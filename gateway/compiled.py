@@ -1,4 +1,4 @@
-"""Which modules of the gateway run as machine code, made from these same files by mypyc.
+"""Which modules run as machine code (the gateway's, and what makes its ids), made of them by mypyc.
 
 `deploys/compiled.py` compiles them when a release is built on a machine that can; the sources lie
 beside and are what runs where they were not. docs/decisions/0036 has the reasons and the figures.
@@ -20,6 +20,7 @@ MODULES = (
     "gateway.app",
     "gateway.asking",
     "gateway.auth",
+    "gateway.bounds",
     "gateway.connection",
     "gateway.deadlines",
     "gateway.distant",
@@ -29,6 +30,7 @@ MODULES = (
     "gateway.head_rules",
     "gateway.journal",
     "gateway.keyring",
+    "gateway.last_words",
     "gateway.limits.account",
     "gateway.limits.book",
     "gateway.limits.charge",
@@ -40,8 +42,10 @@ MODULES = (
     "gateway.limits.shell",
     "gateway.lookups",
     "gateway.member",
+    "gateway.metrics.counts",
     "gateway.metrics.tallies",
     "gateway.misuse",
+    "gateway.moments",
     "gateway.prompts",
     "gateway.relay",
     "gateway.request",
@@ -54,6 +58,7 @@ MODULES = (
     "gateway.sources",
     "gateway.spool.appender",
     "gateway.spool.audit",
+    "gateway.spool.disk",
     "gateway.spool.frame",
     "gateway.spool.pace",
     "gateway.spool.record",
@@ -65,6 +70,7 @@ MODULES = (
     "gateway.upstreams",
     "gateway.usage",
     "gateway.waiting",
+    "ledger.identifiers",
 )
 
 

@@ -9,7 +9,7 @@ by deadlines.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 # Where the connection is: reading a head, reading a body, answering, waiting for the client to
 # hear a last word before the close.
-HEAD, BODY, ANSWERING, PARTING = range(4)
+HEAD: Final = 0
+BODY: Final = 1
+ANSWERING: Final = 2
+PARTING: Final = 3
 # Bytes that may follow a whole request before its answer; more is no impatience but a flood.
-MAX_EARLY_BYTES = 64 * 1024
+MAX_EARLY_BYTES: Final = 64 * 1024
 # How long a client may take to hear why it is turned away while it is still sending.
-PARTING_SECONDS = 1.0
+PARTING_SECONDS: Final = 1.0
 # Chunk sizes, extensions and trailers may weigh as much as the body they carry, and this.
-FRAMING_ALLOWANCE = 64 * 1024
-HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
+FRAMING_ALLOWANCE: Final = 64 * 1024
+HIGH_WATER: Final = 256 * 1024
+LOW_WATER: Final = 64 * 1024
 
 
 class _Pipelined(Exception):
@@ -53,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_problem",
         "_state",
         "_url",
+        "_version",
         "_writable",
         "client",
         "deadline",
@@ -76,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._state = HEAD
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
+        self._version = ""
         self._problem: Refused | None = None
         self._head_bytes = self._body_bytes = self._fed = 0
         self._writable: asyncio.Future[None] | None = None
@@ -91,14 +97,14 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.client = peer[0] if peer else None
         self.quiet_since = self._loop.time()
-        self.deadline = self.quiet_since + self._front.timeouts.header_read_seconds
+        self.deadline = self.quiet_since + self._front.bounds.header_read_seconds
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         state = self._state
         if state == HEAD:
             if not self._fed:
-                self.deadline = self._loop.time() + self._front.timeouts.header_read_seconds
+                self.deadline = self._loop.time() + self._front.bounds.header_read_seconds
         elif state == PARTING:
             return
         self._fed += len(data)
@@ -112,12 +118,12 @@ class Connection(asyncio.Protocol):
             return
         if self._state == HEAD:
             # A line that never ends reaches no callback: what was fed counts, too.
-            if self._fed > self._front.limits.max_header_bytes:
+            if self._fed > self._front.bounds.max_header_bytes:
                 self._turn_away(HeadTooLarge())
         elif self._state == BODY:
             self._bounded()
         if self.exchange is not None and self.task is None and self._state != PARTING:
-            self.task = self._loop.create_task(self._serve(self.exchange))
+            self.task = self._loop.create_task(self._front.handler(self.exchange))
 
     def eof_received(self) -> None:
         """See asyncio.Protocol. Whoever says goodbye is gone: what is under way is cancelled."""
@@ -136,7 +142,7 @@ class Connection(asyncio.Protocol):
         """See asyncio.Protocol: the client reads more slowly than we write."""
         if self._writable is None:
             self._writable = self._loop.create_future()
-            self.deadline = self._loop.time() + self._front.timeouts.client_write_seconds
+            self.deadline = self._loop.time() + self._front.bounds.client_write_seconds
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -188,25 +194,25 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        version = self._parser.get_http_version()
+        version = self._version = self._parser.get_http_version()
         headers = self._headers
         problem = self._problem or objection(version, headers)
         announced = headers.get(b"content-length")
-        limit = self._front.limits.max_body_bytes
-        if problem is None and announced is not None and int(announced) > limit:
-            problem = BodyTooLarge(f"The body must be at most {limit} bytes.")
+        bounds = self._front.bounds
+        if problem is None and announced is not None and int(announced) > bounds.max_body_bytes:
+            problem = BodyTooLarge(f"The body must be at most {bounds.max_body_bytes} bytes.")
         if problem is not None:
             raise problem
         self._state = BODY
         self._fed = self._body_bytes = 0
-        self.deadline = self._loop.time() + self._front.timeouts.body_read_seconds
+        self.deadline = self._loop.time() + bounds.body_read_seconds
         method = self._parser.get_method().decode("ascii")
         self.exchange = Exchange(self, method, self._url, headers, version)
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
         self._body_bytes += len(body)
-        limit = self._front.limits.max_body_bytes
+        limit = self._front.bounds.max_body_bytes
         if self._body_bytes > limit:
             raise BodyTooLarge(f"The body must be at most {limit} bytes.")
         if self.exchange is not None:
@@ -217,8 +223,8 @@ class Connection(asyncio.Protocol):
         self._state = ANSWERING
         self._fed = 0
         self.deadline = NEVER
-        self.keep_alive &= self._parser.should_keep_alive()
-        self.keep_alive &= self._parser.get_http_version() == "1.1"
+        if self._version != "1.1" or not self._parser.should_keep_alive():
+            self.keep_alive = False
         if self.exchange is not None:
             self.exchange.end_body()
 
@@ -247,13 +253,8 @@ class Connection(asyncio.Protocol):
         if self._state == BODY and not self._body_bytes:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    async def _serve(self, exchange: Exchange) -> None:
-        try:
-            await self._front.handler(exchange)
-        finally:
-            self._over(exchange)
-
-    def _over(self, exchange: Exchange) -> None:
+    def over(self, exchange: Exchange) -> None:
+        """The exchange's handler is at its end, however that came."""
         self.task = self.exchange = None
         if exchange.gone or self.transport.is_closing():
             return
@@ -264,7 +265,7 @@ class Connection(asyncio.Protocol):
             self._state = HEAD
             self._fed = 0
             self.quiet_since = self._loop.time()
-            self.deadline = self.quiet_since + self._front.timeouts.keep_alive_seconds
+            self.deadline = self.quiet_since + self._front.bounds.keep_alive_seconds
         elif self._state == BODY:
             self._part()
         else:
@@ -283,7 +284,7 @@ class Connection(asyncio.Protocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
-        if self._head_bytes > self._front.limits.max_header_bytes:
+        if self._head_bytes > self._front.bounds.max_header_bytes:
             raise HeadTooLarge
 
     def _unreadable(self, error: Exception) -> None:
@@ -291,7 +292,7 @@ class Connection(asyncio.Protocol):
         if isinstance(cause, _Pipelined):
             # The request before it is whole, and is answered.
             if self.exchange is not None and self.task is None:
-                self.task = self._loop.create_task(self._serve(self.exchange))
+                self.task = self._loop.create_task(self._front.handler(self.exchange))
             return
         if isinstance(cause, Refused):
             self._turn_away(cause)

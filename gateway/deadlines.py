@@ -6,10 +6,10 @@ to within `TICK_SECONDS`.
 """
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
-TICK_SECONDS = 0.1
-NEVER = float("inf")
+TICK_SECONDS: Final = 0.1
+NEVER: Final = float("inf")
 
 
 class Watched(Protocol):

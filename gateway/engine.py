@@ -29,7 +29,7 @@ class Engine:
         self, config: Upstream, routing: Routing, clock: Callable[[], datetime], *, drained: bool
     ) -> None:
         self.config, self._clock = config, clock
-        self.name = config.name
+        self.name, self.max_concurrent = config.name, config.max_concurrent
         self.target = Target.of(config.url)
         self.up: bool | None = None
         self.listed: dict[str, dict[str, Any]] = {}
@@ -51,6 +51,11 @@ class Engine:
         if self.up is None:
             return "unknown"
         return "healthy" if self.up else "unhealthy"
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may be sent to it."""
+        return self.active < self.max_concurrent
 
     def serves(self, model: str) -> bool:
         """Whether requests for `model` may go here."""

@@ -6,23 +6,23 @@ cancelled and `gone` is not.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
-from gateway import answers
-from gateway.answers import Header
+from gateway.answers import JSON, STATUS_LINES, error_body, error_event
 from gateway.errors import ClientGone, Refused
 from gateway.request import request_id, traceparent
+from gateway.seams import NO_STANDING, Standing
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
     from gateway.tracing import Trace
 
-CLIENT_GONE_STATUS = 499
-EVENT_STREAM: tuple[Header, ...] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
+CLIENT_GONE_STATUS: Final = 499
+EVENT_STREAM: Final = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\n"
+    b"x-accel-buffering: no\r\n"
 )
 
 
@@ -36,9 +36,9 @@ class Exchange:
         "_chunked",
         "_connection",
         "_loop",
+        "_more",
         "_version",
         "_waiter",
-        "also",
         "began",
         "complete",
         "gone",
@@ -47,6 +47,7 @@ class Exchange:
         "method",
         "path",
         "request_id",
+        "standing",
         "status",
         "trace",
         "traceparent",
@@ -57,14 +58,13 @@ class Exchange:
         connection: "Connection",
         method: str,
         url: bytes,
-        headers: Mapping[bytes, bytes],
+        headers: dict[bytes, bytes],
         version: str,
     ) -> None:
         self._connection, self._version = connection, version
-        self._loop = connection._front.loop
-        self.began = self._loop.time()
-        self.method, self.headers = method, headers
-        self.path = url.partition(b"?")[0].decode("latin-1")
+        self._loop = connection._loop
+        self.method, self.headers, self.began = method, headers, monotonic()
+        self.path = (url.partition(b"?")[0] if b"?" in url else url).decode("latin-1")
         # What the audit calls this request; the client may have its own name for it.
         self.id = connection._front.new_id()
         self.request_id = request_id(headers, self.id)
@@ -72,9 +72,11 @@ class Exchange:
         self.trace: Trace | None = None
         self.status: int | None = None
         self.complete = self.gone = False
-        # Header lines that every answer has besides: asked for when its head is sent.
-        self.also: Callable[[], bytes] = bytes
-        self._body: list[bytes] = []
+        # What every answer says besides: asked for when its head is sent.
+        self.standing: Standing = NO_STANDING
+        # Most bodies come in one piece: the others' further ones are kept apart.
+        self._body = b""
+        self._more: list[bytes] | None = None
         self._body_ended = self._chunked = False
         self._body_failure: Refused | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -86,14 +88,20 @@ class Exchange:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since the request's head was read."""
-        return self._loop.time() - self.began
+        """Since the request's head was read; finer than the loop's clock, which counts
+        milliseconds and stands still for a turn."""
+        return monotonic() - self.began
 
     # reading ------------------------------------------------------------------------------------
 
     def feed_body(self, data: bytes) -> None:
         """The connection read more of the body."""
-        self._body.append(data)
+        if not self._body:
+            self._body = data
+        elif self._more is None:
+            self._more = [data]
+        else:
+            self._more.append(data)
 
     def end_body(self) -> None:
         """The connection read all of it."""
@@ -115,25 +123,29 @@ class Exchange:
                 await self._waiter
         if self._body_failure is not None:
             raise self._body_failure
-        body = self._body
-        return body[0] if len(body) == 1 else b"".join(body)
+        if self._more is not None:
+            self._body, self._more = b"".join((self._body, *self._more)), None
+        return self._body
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def body_at_once(self) -> bytes | None:
+        """The body where all of it has come in one piece, as most do; None: see `read_body`."""
+        whole = self._body_ended and self._body_failure is None and self._more is None
+        return self._body if whole else None
+
     # answering ----------------------------------------------------------------------------------
 
-    async def send_whole(
-        self, status: int, body: bytes, headers: Iterable[Header] = (answers.JSON,)
-    ) -> None:
-        """Send a whole answer; raises ClientGone."""
+    async def send_whole(self, status: int, body: bytes, lines: bytes = JSON) -> None:
+        """Send a whole answer; `lines` are its own of the head. Raises ClientGone."""
         if self.gone:
             raise ClientGone
         connection = self._connection
         self.status = status
-        head = self._head(status, (*headers, (b"content-length", b"%d" % len(body))))
-        connection.write(head if self.method == "HEAD" else head + body)
+        length = b"content-length: %d\r\n" % len(body)
+        connection.write(self._head(status, lines, length, b"" if self.method == "HEAD" else body))
         if connection.writable is not None:
             await self._drained()
         self.complete = True
@@ -145,7 +157,7 @@ class Exchange:
         self.status = 200
         self._chunked = self._version == "1.1"
         if self._chunked:
-            head = self._head(200, (*EVENT_STREAM, (b"transfer-encoding", b"chunked")))
+            head = self._head(200, EVENT_STREAM, b"transfer-encoding: chunked\r\n")
         else:
             self._connection.keep_alive = False
             head = self._head(200, EVENT_STREAM)
@@ -176,25 +188,33 @@ class Exchange:
         if self.status is None:
             if refusal.headers.get("connection") == "close":
                 self._connection.keep_alive = False
-            more = [
-                (k.encode(), v.encode()) for k, v in refusal.headers.items() if k != "connection"
-            ]
-            await self.send_whole(
-                refusal.status, answers.error_body(refusal), (answers.JSON, *more)
-            )
+            more = [f"{k}: {v}\r\n" for k, v in refusal.headers.items() if k != "connection"]
+            lines = JSON + "".join(more).encode()
+            await self.send_whole(refusal.status, error_body(refusal), lines)
         elif not self.complete:
-            await self.send_part(answers.error_event(refusal))
+            await self.send_part(error_event(refusal))
 
-    def _head(self, status: int, headers: Iterable[Header]) -> bytes:
+    def _head(self, status: int, lines: bytes, framing: bytes = b"", body: bytes = b"") -> bytes:
+        """The head, and the body behind it: both are one write."""
         connection = self._connection
-        return b"%b%b%bx-request-id: %b\r\ndate: %b\r\n%b" % (
-            answers.STATUS_LINES[status],
-            b"".join([b"%b: %b\r\n" % header for header in headers]),
-            self.also(),
-            self.request_id.encode("ascii"),
-            connection._front.date,
-            b"\r\n" if connection.decide_to_stay() else b"connection: close\r\n\r\n",
+        return b"".join(
+            (
+                STATUS_LINES[status],
+                lines,
+                framing,
+                self.standing.lines(),
+                b"x-request-id: ",
+                self.request_id.encode("ascii"),
+                b"\r\ndate: ",
+                connection._front.date,
+                b"\r\n\r\n" if connection.decide_to_stay() else b"\r\nconnection: close\r\n\r\n",
+                body,
+            )
         )
+
+    def over(self) -> None:
+        """The last word of whoever serves it: its connection is free for what comes next."""
+        self._connection.over(self)
 
     async def _drained(self) -> None:
         while (writable := self._connection.writable) is not None:

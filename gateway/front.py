@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from email.utils import formatdate
-from uuid import UUID
+from typing import Any
 
 from gateway.arrivals import Arrivals
+from gateway.bounds import Bounds
 from gateway.connection import Connection
 from gateway.deadlines import Deadlines
 from gateway.errors import Refused
@@ -22,7 +23,8 @@ CUT_AGAIN_SECONDS = 10.0
 RECENT_SECONDS = 1.0
 STEP_SECONDS = 0.02
 
-Handler = Callable[[Exchange], Awaitable[None]]
+# Serves one request, and has the exchange's `over` for its last word, come what may.
+Handler = Callable[[Exchange], Coroutine[Any, Any, None]]
 
 
 class Front:
@@ -33,17 +35,17 @@ class Front:
         handler: Handler,
         timeouts: Timeouts,
         limits: Limits,
-        new_id: Callable[[], UUID],
+        new_id: Callable[[], str],
         refused: Callable[[Refused], None] = lambda _refusal: None,
         turned_away: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.handler, self.new_id, self.refused = handler, new_id, refused
-        self.timeouts, self.limits = timeouts, limits
+        self.configure(timeouts, limits)
         self.draining = False
         self.deadlines = Deadlines(self.loop)
         self.connections: set[Connection] = set()
-        self._date, self._date_second = b"", -1.0
+        self._date, self._date_ends = b"", 0.0
         self.arrivals = Arrivals(
             self.loop, lambda: Connection(self), lambda: len(self.connections), turned_away
         )
@@ -51,10 +53,15 @@ class Front:
     @property
     def date(self) -> bytes:
         """The time now as HTTP writes it, made once a second."""
-        second = self.loop.time() // 1
-        if second != self._date_second:
-            self._date, self._date_second = formatdate(usegmt=True).encode(), second
+        now = self.loop.time()
+        if now >= self._date_ends:
+            self._date, self._date_ends = formatdate(usegmt=True).encode(), now // 1 + 1
         return self._date
+
+    def configure(self, timeouts: Timeouts, limits: Limits) -> None:
+        """Take these settings from now on."""
+        self.timeouts, self.limits = timeouts, limits
+        self.bounds = Bounds(timeouts, limits)
 
     def listen(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accept connections on `sockets`."""

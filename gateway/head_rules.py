@@ -1,9 +1,11 @@
 """What a request's head must be beyond what llhttp checks. Pure."""
 
+from typing import Final
+
 from gateway.errors import BadRequest, Refused
 
 # Headers that decide something here: twice is once too often (RFC 9110 5.3, RFC 9112 3.2, 6.3).
-SINGLE = frozenset(
+SINGLE: Final = frozenset(
     {
         b"host",
         b"authorization",
@@ -17,7 +19,7 @@ SINGLE = frozenset(
         b"traceparent",
     }
 )
-MAX_HEADERS = 100
+MAX_HEADERS: Final = 100
 
 
 def objection(version: str, headers: dict[bytes, bytes]) -> Refused | None:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from gateway.asking import blames_the_request, head_of, is_plain_success, refusal_in
+from gateway.asking import blames_the_request, is_plain_success, refusal_in, request_for
 from gateway.engine import Engine
 from gateway.exchange import Exchange
 from gateway.journal import Progress
@@ -211,15 +211,15 @@ class Hedger:
         self, leg: _Leg, exchange: Exchange, call: Call, route: Route
     ) -> None:
         """Returns when there is an answer, or of a stream its first bytes. Raises UpstreamError."""
-        head = head_of(exchange, leg.engine, route, leg.attempt)
-        response = leg.response = await self._transport.post(
-            leg.engine.target, head, call.body, stream=call.stream
+        request = request_for(exchange, leg.engine, route, leg.attempt, call.body)
+        response = leg.response = await self._transport.ask(
+            leg.engine.target, request, stream=call.stream
         )
         if not is_plain_success(response):
             raise await refusal_in(response)
         if call.stream:
             # Engines send the head at once and the first event when they have thought.
-            await response.begun(self._transport.timeouts.upstream_first_byte_seconds)
+            await response.begun(self._transport.bounds.upstream_first_byte_seconds)
 
     def _second(self, model: str, tried: Sequence[Engine]) -> Engine | None:
         """Another engine, whose room is then taken; None when there is none, or no hedge left."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from gateway.engine import Engine
 from gateway.errors import ClientGone, Refused
@@ -14,8 +13,9 @@ from gateway.request import Call
 from gateway.request_log import ids_of
 from gateway.routes import Route
 from gateway.seams import Audit, Ending, Intent, Principal
+from gateway.spool.errors import SpoolError
 from gateway.upstream_errors import EnginesDrained, QueueFull, UpstreamError, UpstreamTimeout
-from gateway.usage import Usage
+from gateway.usage import NOT_SAID
 from ledger.requests import Outcome
 
 logger = logging.getLogger("gateway.relay")
@@ -27,7 +27,7 @@ class Progress:
     __slots__ = ("asked", "engine", "first_byte", "keeping", "recorded", "usage", "waited")
 
     def __init__(self) -> None:
-        self.usage = Usage()
+        self.usage = NOT_SAID
         self.engine: Engine | None = None
         self.first_byte: float | None = None
         self.asked = self.recorded = False
@@ -39,9 +39,11 @@ class Journal:
     """Makes intents and endings of what is known, and the audit durable with them."""
 
     def __init__(
-        self, node: str, audit: Audit, metrics: GatewayMetrics, clock: Callable[[], datetime]
+        self, node: str, audit: Audit, metrics: GatewayMetrics, clock: Callable[[], int]
     ) -> None:
-        self._node, self._audit, self._metrics, self._clock = node, audit, metrics, clock
+        """`clock`: nanoseconds since 1970."""
+        self._node, self._audit, self._clock = node, audit, clock
+        self._overhead = metrics.overhead
 
     async def begin(
         self, exchange: Exchange, principal: Principal, call: Call, route: Route
@@ -60,7 +62,14 @@ class Journal:
             exchange.request_id,
             None if parent is None else parent[3:35],
         )
-        await self._audit.open(intent)
+        written = self._audit.open(intent)
+        try:
+            await written
+        except asyncio.CancelledError:
+            self._audit.abandon(intent, None, written)
+            raise
+        except SpoolError as error:
+            raise self._audit.refusal("intent", error) from error
         return intent
 
     async def end(
@@ -76,33 +85,40 @@ class Journal:
         ending = Ending(
             outcome,
             self._clock(),
-            round(exchange.elapsed_seconds * 1000),
+            _milliseconds(exchange.elapsed_seconds),
             status,
             progress.usage.prompt_tokens,
             progress.usage.completion_tokens,
-            None if first is None else round(first * 1000),
+            None if first is None else _milliseconds(first),
             None if engine is None else engine.name,
         )
         if progress.keeping is not None:
-            ending = await self._with_prompt(intent, progress, ending)
+            await self._keep_prompt(intent, progress.keeping, progress, ending)
         progress.recorded = True
+        written = self._audit.complete(intent, ending)
         try:
-            await self._audit.complete(intent, ending)
-        except Refused as refusal:
+            await written
+        except asyncio.CancelledError:
+            # Whoever asked has gone; the record goes on to the disk, or waits for it.
+            self._audit.abandon(intent, ending, written)
+            raise
+        except SpoolError as error:
+            refusal = self._audit.refusal("outcome", error)
             if outcome is Outcome.ANSWERED:
                 # The client will not get the end of its answer: say what it does get.
-                ending = ending._replace(
-                    outcome=Outcome.REFUSED, status=exchange.status or refusal.status
-                )
+                ending.outcome = Outcome.REFUSED
+                ending.status = exchange.status or refusal.status
             self._audit.defer(intent, ending)
-            raise
-        self._metrics.overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
+            raise refusal from error
+        self._audit.ended(outcome)
+        self._overhead.observe(max(0.0, exchange.elapsed_seconds - progress.waited))
 
-    async def _with_prompt(self, intent: Intent, progress: Progress, ending: Ending) -> Ending:
-        """The same ending, with what was kept of the request's prompt and answer."""
-        assert progress.keeping is not None  # noqa: S101 - the caller has looked
+    async def _keep_prompt(
+        self, intent: Intent, keeping: Keeping, progress: Progress, ending: Ending
+    ) -> None:
+        """Have the ending say what was kept of the request's prompt and answer."""
         try:
-            return ending._replace(prompt=await progress.keeping.store())
+            ending.prompt = await keeping.store()
         except asyncio.CancelledError:
             if ending.outcome is not Outcome.ANSWERED:
                 # Stopped while it was being recorded: nobody comes back to this ending.
@@ -123,8 +139,12 @@ class Journal:
             await self.end(exchange, intent, progress, outcome_of(error), status)
         except Refused:
             logger.warning(
-                "outcome waits for the disk", extra={"audit_id": str(intent.id), **ids_of(exchange)}
+                "outcome waits for the disk", extra={"audit_id": intent.id, **ids_of(exchange)}
             )
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000 + 0.5)
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -19,10 +19,10 @@ use. Memory is bounded: `max_keys` keys (those not used lately go first), `max_u
 """
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from gateway.errors import LedgerAway
 from gateway.lookups import Entry, Finding, KeySource, Lookups
@@ -82,7 +82,7 @@ class Keyring:
         None says nothing: prove the key the long way. The header is looked up by a keyed digest, so
         the time taken tells nothing about any key. `wall` is seconds since 1970.
         """
-        digest = hashlib.blake2b(authorization, digest_size=16, key=self._process_key).digest()
+        digest = blake2b(authorization, digest_size=16, key=self._process_key).digest()
         entry = self._proved.get(digest)
         if entry is None or wall >= entry.expires_at:
             return None
@@ -146,7 +146,7 @@ class Keyring:
             while len(self._entries) >= self._terms.max_keys:
                 self._evict()
             self._entries[key_id] = entry
-        digest = hashlib.blake2b(authorization, digest_size=16, key=self._process_key).digest()
+        digest = blake2b(authorization, digest_size=16, key=self._process_key).digest()
         self._unprove(entry)
         entry.proof = digest
         self._proved[digest] = entry

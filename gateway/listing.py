@@ -47,6 +47,12 @@ def models_for(
     return list(found.values())
 
 
+def serving(engines: Sequence[Engine]) -> dict[str, tuple[Engine, ...]]:
+    """Who serves each model (its own name) that is served at all."""
+    names = {name for engine in engines for name in (engine.config.models or engine.listed)}
+    return {name: tuple(each for each in engines if each.serves(name)) for name in names}
+
+
 def longest_context(model: str, engines: Iterable[Engine]) -> int | None:
     """How long prompt and answer of `model` (its own name) can be together, in tokens, where
     engines tell."""

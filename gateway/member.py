@@ -1,9 +1,9 @@
 """Whom a key speaks for, with the limits it is under."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.seams import Principal
-from ledger.limits import UNLIMITED, Limits, key_subject
+from ledger.limits import UNLIMITED, Limits, key_subject, tenant_subject
 from trust.tiers import Tier
 
 
@@ -11,7 +11,8 @@ from trust.tiers import Tier
 class Member(Principal):
     """A principal of a tenant. Limits that do not exist are the one object UNLIMITED.
 
-    `scopes` are what its tier leaves of those that were `granted`. Keys of a `family` share limits.
+    `scopes` are what its tier leaves of those that were `granted`. Keys of a `family` share limits:
+    `limit_subject` is whose limits its own are, `tenant_subject` whose its tenant's are.
     """
 
     limits: Limits = UNLIMITED
@@ -19,11 +20,12 @@ class Member(Principal):
     granted: frozenset[str] = frozenset()
     tier: Tier = Tier.STRONG
     family: str = ""
+    limit_subject: str = field(init=False, repr=False, compare=False)
+    tenant_subject: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def limit_subject(self) -> str:
-        """Whose limits its own are."""
-        return key_subject(self.family or self.key_id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit_subject", key_subject(self.family or self.key_id))
+        object.__setattr__(self, "tenant_subject", tenant_subject(self.tenant))
 
     @property
     def is_limited(self) -> bool:

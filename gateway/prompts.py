@@ -20,7 +20,6 @@ import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from uuid import UUID
 
 from gateway.metrics import GatewayMetrics
 from gateway.seams import Principal
@@ -62,12 +61,12 @@ class PromptStore:
         )
         metrics.prompts_waiting.set(self._held)
 
-    def begin(self, principal: Principal, request: UUID, body: bytes) -> "Keeping":
+    def begin(self, principal: Principal, request: str, body: bytes) -> "Keeping":
         """Gather a request of a principal whose tenant has prompts stored."""
         to = self._key_of(principal.prompts or b"", principal.tenant)
         return Keeping(self, request, to, body, self._max_object)
 
-    async def keep(self, request: UUID, to: SealingKey | None, plain: bytes | None) -> Reference:
+    async def keep(self, request: str, to: SealingKey | None, plain: bytes | None) -> Reference:
         """Seal and write; what the request's end says of it. Raises nothing."""
         if to is None or plain is None:
             return self._not_kept("no_key" if to is None else "too_large")
@@ -96,7 +95,7 @@ class PromptStore:
             self._metrics.prompts_waiting.set(self._held)
             await asyncio.sleep(time.monotonic() - began)
 
-    def _write(self, request: UUID, to: SealingKey, plain: bytes) -> Reference:
+    def _write(self, request: str, to: SealingKey, plain: bytes) -> Reference:
         item = sealed_to(content_id(request), plain, to)
         sealed.write(self._spool, item)
         return {key: str(value) for key, value in item.reference().items()}
@@ -112,7 +111,7 @@ class Keeping:
     __slots__ = ("_left", "_parts", "_request", "_store", "_task", "_to")
 
     def __init__(
-        self, store: PromptStore, request: UUID, to: SealingKey | None, body: bytes, most: int
+        self, store: PromptStore, request: str, to: SealingKey | None, body: bytes, most: int
     ) -> None:
         self._store, self._request, self._to = store, request, to
         self._left = most - len(body)

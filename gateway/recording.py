@@ -45,7 +45,7 @@ class Recording:
         cls,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
-        clock: Callable[[], datetime],
+        clock: Callable[[], int],
         authority_pem: bytes,
     ) -> "Recording":
         """Take the folder; raises SpoolTaken or OSError."""
@@ -58,7 +58,7 @@ class Recording:
             segment_bytes=terms.segment_kib * 1024,
             max_bytes=terms.max_mib * MEBIBYTE,
             shipped=_progress(folder).at,
-            observe=metrics.spool_committed,
+            observe=metrics.commits.committed,
         )
         audit = SpoolAudit(spool, metrics, settings.node, clock)
         prompts = PromptStore(
@@ -94,16 +94,17 @@ class Recording:
 
     async def _measure(self) -> None:
         while True:
-            self.measure()
+            await self.measure()
             await asyncio.sleep(MEASURE_SECONDS)
 
-    def measure(self) -> None:
+    async def measure(self) -> None:
         """Set the metrics: what waits, how long it has, what is left."""
         progress, point = _progress(self.folder), self.spool.point
         present = segment.numbers(self.folder)
         metrics = self.metrics
         metrics.spool_unshipped.set(max(0, point.sequence - progress.at.sequence))
-        metrics.spool_age.set(self._age(progress, point, present))
+        # What was written is in no page cache: a slow disk must not keep the loop.
+        metrics.spool_age.set(await asyncio.to_thread(self._age, progress, point, present))
         allocated = (self.folder / segment.SPARE).exists()
         metrics.spool_bytes.set((len(present) + allocated) * self.spool.room.segment_bytes)
         takes = self.audit.takes_requests

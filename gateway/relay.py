@@ -12,10 +12,14 @@ A model that is hedged (`hedging`) may have two asked at once, until one of them
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
-from gateway.answers import JSON
-from gateway.asking import blames_the_request, finish, head_of, refusal_in
+from gateway.asking import (
+    blames_the_request,
+    finish,
+    is_plain_success,
+    refusal_in,
+    request_for,
+)
 from gateway.engine import Engine
 from gateway.errors import ClientGone, Refused
 from gateway.exchange import Exchange
@@ -54,13 +58,13 @@ class Relay:
         metrics: GatewayMetrics,
         timeouts: Timeouts,
         limits: Limits,
-        clock: Callable[[], datetime],
+        clock: Callable[[], int],
         prompts: PromptStore,
         hedging: Mapping[str, Hedging],
     ) -> None:
         self._prompts = prompts
         self._transport, self._upstreams = transport, upstreams
-        self._admission, self._metrics = admission, metrics
+        self._admission, self._metrics, self._tokens = admission, metrics, metrics.tokens
         self._timeouts, self._limits = timeouts, limits
         self._journal = Journal(node, audit, metrics, clock)
         self._hedger = Hedger(transport, upstreams, metrics, self._count, hedging)
@@ -74,9 +78,10 @@ class Relay:
         """Answer `call`; raises Refused (told to the client by the caller) or ClientGone."""
         model = self._upstreams.resolve(call.model)
         relayed = call if model == call.model else with_model(call, model)
-        reservation = await self._admission.admit(
-            principal, model, len(call.body), call.max_tokens, call.answers
-        )
+        size, most, answers = len(call.body), call.max_tokens, call.answers
+        reservation = self._admission.reserve(principal, model, size, most, answers)
+        if reservation is None:
+            reservation = await self._admission.admit(principal, model, size, most, answers)
         progress = Progress()
         trace = exchange.trace
         if trace is not None:
@@ -112,7 +117,9 @@ class Relay:
         try:
             while True:
                 try:
-                    engine = await self._upstreams.acquire(model, prefix, tried)
+                    engine = self._upstreams.at_once(model, prefix, tried)
+                    if engine is None:
+                        engine = await self._upstreams.acquire(model, prefix, tried)
                 except Refused as error:
                     if again is not None and isinstance(error, (UpstreamFailed, EnginesDrained)):
                         # What the first engines did is what there is to say.
@@ -172,15 +179,11 @@ class Relay:
         try:
             if response is None:
                 began = exchange.elapsed_seconds
-                head = head_of(exchange, engine, route, attempt)
-                response = await self._transport.post(
-                    engine.target, head, call.body, stream=call.stream
-                )
+                request = request_for(exchange, engine, route, attempt, call.body)
+                response = await self._transport.ask(engine.target, request, stream=call.stream)
                 progress.waited += exchange.elapsed_seconds - began
-                if response.status != 200:
+                if not is_plain_success(response):
                     raise await refusal_in(response)
-                if response.headers.get(b"content-encoding", b"identity") != b"identity":
-                    raise UpstreamFailed("The engine's answer is compressed.")
             serve = self._stream if call.stream else self._whole
             failed = await serve(exchange, intent, call, route, response, progress)
             if attempt is not None:
@@ -218,7 +221,7 @@ class Relay:
         if progress.keeping is not None:
             progress.keeping.answer(body)
         await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
-        await exchange.send_whole(200, body, (JSON,))
+        await exchange.send_whole(200, body)
         return False
 
     async def _stream(
@@ -291,13 +294,8 @@ class Relay:
         )
 
     def _count_tokens(self, progress: Progress) -> None:
-        engine, usage = progress.engine, progress.usage
-        if engine is None:
-            return
-        if usage.prompt_tokens:
-            self._metrics.token_counts[engine.name, "prompt"].inc(usage.prompt_tokens)
-        if usage.completion_tokens:
-            self._metrics.token_counts[engine.name, "completion"].inc(usage.completion_tokens)
+        if progress.engine is not None:
+            self._tokens[progress.engine.name].add(progress.usage)
 
 
 def _worth_another(error: UpstreamError) -> bool:

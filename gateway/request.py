@@ -8,47 +8,72 @@ without case and would run another model than the one that was checked.
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
 import orjson
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
-from gateway.limits.estimate import CHOICES, answers, completion_bound
+from gateway.limits.estimate import BOUNDS, CHOICES, answers, completion_bound
 from gateway.routes import Route
 
-MAX_MODEL_CHARS = 200
-MAX_AUTHORIZATION_BYTES = 512
-DECIDING_FIELDS = ("model", "stream")
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+MAX_MODEL_CHARS: Final = 200
+MAX_AUTHORIZATION_BYTES: Final = 512
+PLAIN_JSON: Final = b"application/json"
+DECIDING_FIELDS: Final = ("model", "stream")
+# What bodies hold as a rule: names that are none of the above in another case, known beforehand.
+USUAL_FIELDS: Final = frozenset(
+    (
+        *DECIDING_FIELDS,
+        *BOUNDS,
+        *CHOICES,
+        *("messages", "prompt", "input", "instructions", "system", "user", "metadata", "store"),
+        *("temperature", "top_p", "top_k", "min_p", "seed", "stop", "stop_sequences", "suffix"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias"),
+        *("logprobs", "top_logprobs", "stream_options", "response_format", "reasoning_effort"),
+        *("tools", "tool_choice", "parallel_tool_calls", "encoding_format", "dimensions"),
+    )
+)
+_MODEL: Final = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 # A letter written as an escape: a name may be spelt so, and is found only by decoding.
-_SPELT_OTHERWISE = re.compile(rb"\\u00[4-7]")
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_SPELT_OTHERWISE: Final = re.compile(rb"\\u00[4-7]")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-Headers = Mapping[bytes, bytes]  # names in lower case
+Headers = dict[bytes, bytes]  # names in lower case
 
 
-@dataclass(frozen=True)
 class Call:
-    """What a body asks for, as far as the gateway must know; `body` is what is relayed."""
+    """What a body asks for, as far as the gateway must know; `body` is what is relayed.
 
-    model: str
-    stream: bool
-    body: bytes
-    max_tokens: int | None = None  # of all choices together
-    answers: int = 1
-    hides_usage: bool = False  # the client did not ask for the usage we asked for
+    `max_tokens` is of all `answers` together; `hides_usage`: the client did not ask for the usage
+    we asked for. Never changed.
+    """
+
+    __slots__ = ("answers", "body", "hides_usage", "max_tokens", "model", "stream")
+
+    def __init__(
+        self,
+        model: str,
+        stream: bool,
+        body: bytes,
+        max_tokens: int | None = None,
+        answers: int = 1,
+        hides_usage: bool = False,
+    ) -> None:
+        self.model, self.stream, self.body = model, stream, body
+        self.max_tokens, self.answers, self.hides_usage = max_tokens, answers, hides_usage
+
+    def written(self, body: bytes, *, hides_usage: bool) -> "Call":
+        """The same, in other bytes."""
+        return Call(self.model, self.stream, body, self.max_tokens, self.answers, hides_usage)
 
 
-def request_id(headers: Headers, fresh: UUID) -> str:
+def request_id(headers: Headers, fresh: str) -> str:
     """The client's X-Request-Id when it is a plain token, else a fresh one."""
     value = headers.get(b"x-request-id")
     if value is not None and _REQUEST_ID.fullmatch(value):
         return value.decode("ascii")
-    return str(fresh)
+    return fresh
 
 
 def traceparent(headers: Headers) -> str | None:
@@ -82,13 +107,16 @@ def bearer(value: bytes | None) -> str:
 
 def check_content(headers: Headers) -> None:
     """Raise NotJson for a content type or encoding other than plain JSON."""
-    content_type = headers.get(b"content-type")
-    media = (content_type or b"application/json").partition(b";")[0].strip().lower()
-    if media != b"application/json":
+    content_type = headers.get(b"content-type") or PLAIN_JSON
+    if content_type != PLAIN_JSON and _media_type(content_type) != PLAIN_JSON:
         raise NotJson("The content type must be application/json.")
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         raise NotJson("The body must not be compressed.")
+
+
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
 
 
 def parse_call(body: bytes, route: Route, max_choices: int = 8) -> Call:
@@ -108,8 +136,9 @@ def parse_call(body: bytes, route: Route, max_choices: int = 8) -> Call:
         raise BadRequest("There is nothing to stream here.", param="stream")
     _check_choices(value, max_choices)
     # A path without a stream's end generates nothing: only the prompt costs tokens there.
-    bound = completion_bound(value) if route.ends != "never" else 0
-    call = Call(model, bool(stream), body, bound, answers(value))
+    wanted = answers(value)
+    bound = completion_bound(value, wanted) if route.ends != "never" else 0
+    call = Call(model, bool(stream), body, bound, wanted)
     return _with_usage(call, value) if stream and route.asks_for_usage else call
 
 
@@ -121,8 +150,9 @@ def with_model(call: Call, model: str) -> Call:
     if call.body.count(spelt) == 1 and (found := _MODEL.search(call.body)):
         body = call.body[: found.start(1)] + orjson.dumps(model) + call.body[found.end(1) :]
         if orjson.loads(body).get("model") == model:
-            return replace(call, body=body)
-    return replace(call, body=_dumped({**orjson.loads(call.body), "model": model}))
+            return call.written(body, hides_usage=call.hides_usage)
+    body = _dumped({**orjson.loads(call.body), "model": model})
+    return call.written(body, hides_usage=call.hides_usage)
 
 
 def prefix_of(call: Call, route: Route, length: int) -> bytes:
@@ -138,12 +168,21 @@ def _loaded(body: bytes) -> dict[str, Any]:
         raise BadRequest("The body is not valid JSON in UTF-8.", code="invalid_json") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object.", code="invalid_json")
+    if not USUAL_FIELDS.issuperset(value):
+        _no_name_in_another_case(value)
+    if (
+        body.count(b'"model"') > 1
+        or body.count(b'"stream"') > 1
+        or (b"\\u00" in body and _SPELT_OTHERWISE.search(body))
+    ):
+        _no_name_twice(body)
+    return value
+
+
+def _no_name_in_another_case(value: dict[str, Any]) -> None:
     for name in value:
         if name not in DECIDING_FIELDS and (folded := name.casefold()) in DECIDING_FIELDS:
             raise BadRequest(f"Write {folded!r} in lower case.", param=folded)
-    if body.count(b'"model"') > 1 or body.count(b'"stream"') > 1 or _SPELT_OTHERWISE.search(body):
-        _no_name_twice(body)
-    return value
 
 
 def _no_name_twice(body: bytes) -> None:
@@ -185,13 +224,13 @@ def _with_usage(call: Call, value: dict[str, Any]) -> Call:
     if options is None and "stream_options" not in value:
         rest = call.body.lstrip()[1:]
         body = b'{"stream_options":{"include_usage":true},' + rest
-        return replace(call, body=body, hides_usage=True)
+        return call.written(body, hides_usage=True)
     if options is not None and not isinstance(options, dict):
         raise BadRequest(
             "'stream_options' must be an object.", param="stream_options", code="invalid_type"
         )
     asked = {**value, "stream_options": {**(options or {}), "include_usage": True}}
-    return replace(call, body=_dumped(asked), hides_usage=True)
+    return call.written(_dumped(asked), hides_usage=True)
 
 
 def _dumped(value: dict[str, Any]) -> bytes:

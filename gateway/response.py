@@ -8,33 +8,27 @@ that answers: HTTP/1.1 does not number answers. Engines are trusted with what th
 """
 
 import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
+from gateway.bounds import Bounds
 from gateway.deadlines import NEVER
-from gateway.settings import Timeouts
 from gateway.socket_state import without_delay
-from gateway.target import Address
+from gateway.target import Target
 from gateway.upstream_errors import UpstreamError, UpstreamFailed, UpstreamTimeout
 
-MAX_HEAD_BYTES = 64 * 1024
+if TYPE_CHECKING:
+    from gateway.transport import Transport
+
+MAX_HEAD_BYTES: Final = 64 * 1024
 # A stream is read no further while so much of it waits for the client.
-MAX_BUFFERED_BYTES = 256 * 1024
-
-
-class Pool(Protocol):
-    """Whose connection it is, and where it goes when its answer was read."""
-
-    loop: asyncio.AbstractEventLoop
-
-    def keep(self, response: "Response") -> None:
-        """It may be used again."""
-        ...
-
-    def forget(self, response: "Response") -> None:
-        """It is closed."""
-        ...
+MAX_BUFFERED_BYTES: Final = 256 * 1024
+PLAIN: Final = b"identity"
+# Of an answer's headers these count, and their names' lengths find them.
+CODING: Final = b"content-encoding"
+FRAMING: Final = (b"content-length", b"transfer-encoding")
+LENGTHS: Final = frozenset(map(len, (CODING, *FRAMING)))
 
 
 class StaleConnection(UpstreamFailed):
@@ -42,27 +36,27 @@ class StaleConnection(UpstreamFailed):
 
 
 class Response(asyncio.Protocol):
-    """A connection to an engine, and the answer that is being read from it."""
+    """A connection to an engine, and the answer that is being read from it. `coding`: how that is
+    compressed, `PLAIN` for not."""
 
-    def __init__(self, pool: Pool, address: Address) -> None:
-        self._pool, self._loop, self.address = pool, pool.loop, address
+    def __init__(self, transport: "Transport", target: Target) -> None:
+        self._transport, self._loop, self.target = transport, transport.loop, target
         self._socket: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
-        self.closed = False
+        self.closed = self.busy = self._reusable = False
         self.uses = 0
-        self._rest()
-
-    def _rest(self) -> None:
-        self.deadline = self.total_deadline = NEVER
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
-        self._size = self._head_bytes = 0
-        self._max_bytes = 0
-        self._streams = self._begun = self._paused = self.busy = False
-        self.head_complete = self.complete = self._reusable = False
         self._error: UpstreamError | None = None
+        self.deadline = self.total_deadline = NEVER
+        self._fresh(0)
+
+    def _fresh(self, max_bytes: int) -> None:
+        """Nothing is known yet of the answer that comes."""
+        self.status, self.coding, self._framed = 0, PLAIN, False
+        self._size = self._head_bytes = 0
+        self._streams, self._max_bytes = not max_bytes, max_bytes
+        self.head_complete = self.complete = self._begun = self._paused = False
 
     @property
     def is_open(self) -> bool:
@@ -71,24 +65,40 @@ class Response(asyncio.Protocol):
 
     # asking -------------------------------------------------------------------------------------
 
-    async def ask(self, request: bytes, timeouts: Timeouts, *, max_bytes: int) -> None:
-        """Send a request and wait for the whole answer (`max_bytes` at most), or, with 0, for an
-        answer's head: then `read` gives what follows. Raises UpstreamError."""
+    def begin(self, request: bytes, bounds: Bounds, max_bytes: int) -> None:
+        """Send a request. It is `answered` when there is the whole answer (`max_bytes` at most),
+        or, with 0, an answer's head: then `read` gives what follows."""
         now = self._loop.time()
         self.busy, self.uses = True, self.uses + 1
-        self._streams, self._max_bytes = not max_bytes, max_bytes
-        self.total_deadline = now + timeouts.upstream_total_seconds
+        self._fresh(max_bytes)
+        self.deadline = self.total_deadline = now + bounds.upstream_total_seconds
         # An engine that does not stream says nothing until it is done: only the total counts.
-        first = timeouts.upstream_first_byte_seconds if self._streams else NEVER
-        self.deadline = min(self.total_deadline, now + first)
+        if self._streams:
+            first = now + bounds.upstream_first_byte_seconds
+            self.deadline = min(self.total_deadline, first)
         self._socket.write(request)
-        while not (self._ended() or (self._streams and self.head_complete)):
-            await self._event()
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is what `begin` asked for."""
+        return self.complete or (self._streams and self.head_complete)
+
+    def event(self) -> asyncio.Future[None]:
+        """What to wait for while something is missing; raises UpstreamError."""
+        if self._error is not None:
+            raise self._error
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiter = waiter
+        return waiter
 
     def body(self) -> bytes:
         """What was read of a body by now."""
-        parts, self._parts, self._size = self._parts, [], 0
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts, self._size = self._parts, 0
+        if len(parts) == 1:
+            return parts.pop()
+        whole = b"".join(parts)
+        parts.clear()
+        return whole
 
     async def read(self, patience_seconds: float) -> bytes:
         """What arrived of a stream; b"" at its end. Raises UpstreamError."""
@@ -96,7 +106,7 @@ class Response(asyncio.Protocol):
             if self.complete:
                 return b""
             self.deadline = min(self.total_deadline, self._loop.time() + patience_seconds)
-            await self._event()
+            await self.event()
         if self._paused and not self.closed:
             self._paused = False
             self._socket.resume_reading()
@@ -107,46 +117,36 @@ class Response(asyncio.Protocol):
         UpstreamError."""
         while not (self._parts or self.complete):
             self.deadline = min(self.total_deadline, self._loop.time() + patience_seconds)
-            await self._event()
+            await self.event()
 
     async def rest(self, max_bytes: int, seconds: float) -> bytes:
         """The rest of a small body; raises UpstreamError."""
         self.deadline = min(self.deadline, self._loop.time() + seconds)
-        while not self._ended():
+        while not self.complete:
             if self._size > max_bytes:
                 raise UpstreamFailed("The engine's answer is too large.", "too_large")
-            await self._event()
+            await self.event()
         return self.body()
-
-    def _ended(self) -> bool:
-        return self.complete
 
     def release(self) -> None:
         """The answer is not needed any more: keep the connection, or close it in mid-answer."""
         if self.complete and self._reusable and not self.closed:
-            self._rest()
-            self._pool.keep(self)
+            self.busy = self.complete = self._reusable = False
+            self._parts.clear()
+            self._transport.keep(self)
         else:
             self.abort()
 
     def abort(self) -> None:
         """Close the connection at once."""
         self.closed, self.deadline = True, NEVER
-        self._pool.forget(self)
+        self._transport.forget(self)
         self._socket.abort()
 
-    async def _event(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _fail(self, error: UpstreamError, cause: BaseException | None = None) -> None:
         if self._error is None and not self.complete:
@@ -186,11 +186,11 @@ class Response(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self.closed = True
-        self._pool.forget(self)
+        self._transport.forget(self)
         self._reusable = False
         if not self.busy or self.complete:
             return
-        if self.head_complete and self._ends_with_the_connection:
+        if self.head_complete and not self._framed:
             self.complete = True
             self._wake()
         elif self.uses > 1 and not self._begun:
@@ -206,11 +206,6 @@ class Response(asyncio.Protocol):
         else:
             self.abort()
 
-    @property
-    def _ends_with_the_connection(self) -> bool:
-        framed = b"content-length" in self.headers or b"transfer-encoding" in self.headers
-        return not framed
-
     # httptools ----------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
@@ -224,8 +219,12 @@ class Response(asyncio.Protocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES:
             raise UpstreamFailed("The engine's answer is too large.", "too_large")
-        if not self.head_complete:
-            self.headers[name.lower()] = value
+        if len(name) in LENGTHS and not self.head_complete:
+            name = name.lower()
+            if name == CODING:
+                self.coding = value
+            elif name in FRAMING:
+                self._framed = True
 
     def on_headers_complete(self) -> None:
         """See httptools."""
@@ -237,7 +236,7 @@ class Response(asyncio.Protocol):
             if self._streams:
                 self._wake()
         else:
-            self.headers = {}
+            self.coding, self._framed = PLAIN, False
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""

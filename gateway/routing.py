@@ -6,7 +6,6 @@ except that requests which begin alike go to the same one (its KV cache has thei
 is not `slack` requests busier than the least busy. With every engine full the request waits.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -14,29 +13,39 @@ from typing import Literal
 State = Literal["closed", "open", "half_open"]
 
 
-@dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine that serves the model. `load`: requests it works on or that wait in it."""
+    """An engine that serves the model. `load`: requests it works on or that wait in it; `room`:
+    whether one more may be sent to it; `up`: what it said when last asked, True while never asked;
+    `allowed`: what its breaker says.
+    """
 
-    name: str
-    load: int
-    room: bool  # whether one more may be sent to it
-    up: bool  # what it said when last asked; True while never asked
-    allowed: bool  # what its breaker says
-    drained: bool = False
-    tried: bool = False
+    __slots__ = ("allowed", "drained", "load", "name", "room", "tried", "up")
+
+    def __init__(
+        self,
+        name: str,
+        load: int,
+        *,
+        room: bool,
+        up: bool,
+        allowed: bool,
+        drained: bool = False,
+        tried: bool = False,
+    ) -> None:
+        self.name, self.load, self.room, self.up = name, load, room, up
+        self.allowed, self.drained, self.tried = allowed, drained, tried
 
 
-@dataclass(frozen=True, slots=True)
 class Choice:
     """`index` of the candidate to ask, or None: wait for room, or (`hopeless`) give up."""
 
-    index: int | None
-    reason: str
-    hopeless: bool = False
+    __slots__ = ("hopeless", "index", "reason")
+
+    def __init__(self, index: int | None, reason: str, *, hopeless: bool = False) -> None:
+        self.index, self.reason, self.hopeless = index, reason, hopeless
 
 
-def choose(candidates: Sequence[Candidate], prefix: bytes, slack: int) -> Choice:
+def choose(candidates: list[Candidate], prefix: bytes, slack: int) -> Choice:
     """The candidate for a request that begins with `prefix` (b"": no affinity)."""
     usable = [i for i, c in enumerate(candidates) if not (c.drained or c.tried) and c.allowed]
     # Down is what a look said some seconds ago: worth a try when there is nothing better.
@@ -48,15 +57,18 @@ def choose(candidates: Sequence[Candidate], prefix: bytes, slack: int) -> Choice
         return Choice(None, "every engine is full")
     if len(free) == 1:
         return Choice(free[0], "the only one with room")
-    least = min(free, key=lambda i: (candidates[i].load, i))
+    least = free[0]
+    for i in free:
+        if candidates[i].load < candidates[least].load:
+            least = i
     if prefix:
-        home = max(usable, key=lambda i: _weight(candidates[i].name, prefix))
+        home = _home(candidates, usable, prefix)
         if home in free and candidates[home].load <= candidates[least].load + slack:
             return Choice(home, "has the prefix")
     return Choice(least, "fewest waiting")
 
 
-def spare(candidates: Sequence[Candidate]) -> int | None:
+def spare(candidates: list[Candidate]) -> int | None:
     """The candidate for a hedge, None when there is none: a well one only, and one with room, for
     a hedge must not be what an engine that suffers gets more of. `room`: that nobody waits for.
     """
@@ -68,10 +80,15 @@ def spare(candidates: Sequence[Candidate]) -> int | None:
     return min(well)[1] if well else None
 
 
-def _weight(name: str, prefix: bytes) -> bytes:
+def _home(candidates: list[Candidate], usable: list[int], prefix: bytes) -> int:
     """Rendezvous hashing: each prefix ranks all engines by itself, so one that comes or goes moves
     nothing but its own."""
-    return blake2b(prefix, digest_size=8, key=name.encode()[:64]).digest()
+    home, most = usable[0], b""
+    for i in usable:
+        weight = blake2b(prefix, digest_size=8, key=candidates[i].name.encode()[:64]).digest()
+        if weight > most:
+            home, most = i, weight
+    return home
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ The order of one request: `Gate.authenticate` -> `Admission.admit` -> `Audit.ope
 `Audit.complete` -> the answer's last byte -> `Reservation.settle`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple, Protocol
-from uuid import UUID
+from typing import Final, Protocol
 
+from gateway.errors import Refused
 from gateway.usage import Usage
 from ledger.requests import Outcome
 
 DEFAULT_TENANT = "default"
+
+Written = asyncio.Future[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +40,88 @@ class Principal:
         return self.models is None or model in self.models
 
 
-class Intent(NamedTuple):
-    """What is known before an engine is asked. `id` is a UUID version 7 and names the request in
-    the audit for ever; `request_id` is what the client calls it.
+class Intent:
+    """What is known before an engine is asked. `id` is the text of a UUID version 7 and names the
+    request in the audit for ever; `request_id` is what the client calls it. Never changed.
     """
 
-    id: UUID
-    key_id: str
-    tenant: str
-    node: str
-    route: str  # as in the metrics: chat_completions, embeddings, ...
-    model: str  # as the client asked for it
-    stream: bool
-    started_at: datetime
-    request_id: str
-    trace_id: str | None  # of traceparent: 32 hexadecimal digits
+    __slots__ = (
+        "id",
+        "key_id",
+        "model",
+        "node",
+        "request_id",
+        "route",
+        "started_ns",
+        "stream",
+        "tenant",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        key_id: str,
+        tenant: str,
+        node: str,
+        route: str,
+        model: str,
+        stream: bool,
+        started_ns: int,
+        request_id: str,
+        trace_id: str | None,
+    ) -> None:
+        self.id, self.key_id, self.tenant, self.node = id, key_id, tenant, node
+        self.route = route  # as in the metrics: chat_completions, embeddings, ...
+        self.model, self.stream = model, stream  # as the client asked for it
+        self.started_ns = started_ns
+        self.request_id = request_id
+        self.trace_id = trace_id  # of traceparent: 32 hexadecimal digits
 
 
-class Ending(NamedTuple):
+class Ending:
     """How a request ended. `status` is what the client was sent, None when nothing was; tokens are
     the engine's count, None when it did not say; durations are whole milliseconds since the start.
     """
 
-    outcome: Outcome
-    completed_at: datetime
-    duration_ms: int
-    status: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    first_byte_ms: int | None = None
-    upstream: str | None = None  # the engine that answered, by its configured name
-    prompt: Mapping[str, str] | None = None  # what was kept of it, when it was to be
+    __slots__ = (
+        "completed_ns",
+        "completion_tokens",
+        "duration_ms",
+        "first_byte_ms",
+        "outcome",
+        "prompt",
+        "prompt_tokens",
+        "status",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        completed_ns: int,
+        duration_ms: int,
+        status: int | None = None,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        first_byte_ms: int | None = None,
+        upstream: str | None = None,
+        prompt: Mapping[str, str] | None = None,
+    ) -> None:
+        self.outcome, self.status = outcome, status
+        self.completed_ns, self.duration_ms = completed_ns, duration_ms
+        self.prompt_tokens, self.completion_tokens = prompt_tokens, completion_tokens
+        self.first_byte_ms = first_byte_ms
+        self.upstream = upstream  # the engine that answered, by its configured name
+        self.prompt = prompt  # what was kept of it, when it was to be
 
 
 class Gate(Protocol):
     """Turns what a client shows into whom it speaks for."""
+
+    def recognised(self, authorization: bytes | None) -> Principal | None:
+        """As `authenticate`, where nobody is to be asked for that; None says nothing."""
+        ...
 
     async def authenticate(self, authorization: bytes | None, client: str | None) -> Principal:
         """The principal of the `Authorization` header's value (None: no header, or several).
@@ -83,7 +132,7 @@ class Gate(Protocol):
         ...
 
 
-class Reservation(Protocol):
+class Reservation:
     """A request's place in its limits, held until it is settled."""
 
     def settle(self, usage: Usage | None) -> None:
@@ -92,11 +141,34 @@ class Reservation(Protocol):
         `usage` None: no engine worked, everything goes back. Counts that are None in it: an engine
         worked and did not say how much, so what was reserved is spent.
         """
-        ...
+        raise NotImplementedError
 
 
-class Admission(Protocol):
+class Standing:
+    """How somebody stands with their limits, for the answers they get."""
+
+    def lines(self) -> bytes:
+        """What an answer that is sent now says of it: whole header lines, with their ends."""
+        return b""
+
+
+# Of whom nobody knows, or who has no limits.
+NO_STANDING: Final = Standing()
+
+
+class Admission:
     """Limits of keys and tenants: reserved before, reconciled after."""
+
+    def reserve(
+        self,
+        principal: Principal,
+        model: str,
+        prompt_bytes: int,
+        max_tokens: int | None,
+        answers: int = 1,
+    ) -> Reservation | None:
+        """As `admit`, from what this process holds; None when it has to ask, or to refuse."""
+        raise NotImplementedError
 
     async def admit(
         self,
@@ -111,28 +183,40 @@ class Admission(Protocol):
 
         Raises Limited (status, code, Retry-After) or LimitsAway, which cost nothing.
         """
-        ...
+        raise NotImplementedError
 
-    def headers_for(self, principal: Principal) -> bytes:
-        """What every answer to this principal says of the limits that are left: whole header
-        lines, with their ends.
-        """
-        ...
+    def standing_of(self, principal: Principal) -> Standing:
+        """What every answer to this principal says of the limits that are left."""
+        raise NotImplementedError
 
 
 class Audit(Protocol):
     """Durable record of every request that is relayed."""
 
-    async def open(self, intent: Intent) -> None:
-        """Make the intent durable; raises Refused (503), and then nothing may be relayed."""
+    def open(self, intent: Intent) -> Written:
+        """Write the intent: it is durable when the result has been awaited. Raises Refused (503),
+        and then nothing may be relayed.
+        """
         ...
 
-    async def complete(self, intent: Intent, ending: Ending) -> None:
-        """Make the ending durable; raises Refused, and then the answer must not end as if whole.
-
-        A caller that is cancelled while it waits (its client left) tears nothing: the write goes
-        on, and what fails then is the audit's to repeat.
+    def complete(self, intent: Intent, ending: Ending) -> Written:
+        """Write the ending, in the same way; unless it is durable, the answer must not end as if
+        whole.
         """
+        ...
+
+    def refusal(self, step: str, error: Exception) -> Refused:
+        """What a client is told when awaiting the `step` (intent, outcome) raised `error`."""
+        ...
+
+    def abandon(self, intent: Intent, ending: Ending | None, written: Written) -> None:
+        """Whoever awaited this was cancelled (its client left). That tears nothing: the write goes
+        on. An intent (`ending` None) ends at once; an ending that fails is the audit's to repeat.
+        """
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Count an ending that is durable, when awaiting it was not abandoned."""
         ...
 
     def defer(self, intent: Intent, ending: Ending) -> None:

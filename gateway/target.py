@@ -1,17 +1,23 @@
 """Where an engine is, in the words of the connections to it."""
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from gateway.response import Response
 
 Address = tuple[str, int, bool]  # host, port, TLS
 
 
-@dataclass(frozen=True, slots=True)
 class Target:
-    """An engine's root, taken apart once."""
+    """An engine's root, taken apart once; `idle` are the connections to it that wait for a request,
+    the youngest last: its transport's."""
 
-    address: Address
-    authority: bytes
+    __slots__ = ("address", "authority", "idle")
+
+    def __init__(self, address: Address, authority: bytes) -> None:
+        self.address, self.authority = address, authority
+        self.idle: list[Response] = []
 
     @classmethod
     def of(cls, url: str) -> "Target":

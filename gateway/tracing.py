@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.usage import Usage
+from gateway.usage import NOT_SAID
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
@@ -77,7 +77,7 @@ class Trace:
         self.tenant = self.model = self.served_model = ""
         self.stream = False
         self.max_tokens: int | None = None
-        self.usage = Usage()
+        self.usage = NOT_SAID
         self.first_token_seconds: float | None = None
         self.attempts: list[Attempt] = []
 

@@ -8,16 +8,17 @@ response before its end closes the connection, which is how an engine learns tha
 
 import asyncio
 import ssl
-from collections import deque
+from typing import Final
 
+from gateway.bounds import Bounds
 from gateway.deadlines import Deadlines
 from gateway.response import Response, StaleConnection
 from gateway.settings import Limits, Timeouts
-from gateway.target import Address, Target
+from gateway.target import Target
 from gateway.upstream_errors import UpstreamFailed, UpstreamTimeout
 
 # vLLM closes idle connections after 5 s: let go first, or a request meets a closing door.
-IDLE_SECONDS = 3.0
+IDLE_SECONDS: Final = 3.0
 
 
 class Transport:
@@ -25,11 +26,14 @@ class Transport:
 
     def __init__(self, context: ssl.SSLContext, timeouts: Timeouts, limits: Limits) -> None:
         self.loop = asyncio.get_running_loop()
-        self.timeouts, self.limits = timeouts, limits
+        self.configure(timeouts, limits)
         self._context = context
-        self._idle: dict[Address, deque[Response]] = {}
         self._all: set[Response] = set()
         self._deadlines = Deadlines(self.loop)
+
+    def configure(self, timeouts: Timeouts, limits: Limits) -> None:
+        """Take these settings for requests from now on."""
+        self.bounds = Bounds(timeouts, limits)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -43,37 +47,22 @@ class Transport:
         """How many connections are open."""
         return len(self._all)
 
-    async def post(
-        self, target: Target, head: bytes, body: bytes, *, stream: bool, max_bytes: int = 0
+    async def ask(
+        self, target: Target, request: bytes, *, stream: bool = False, max_bytes: int = 0
     ) -> Response:
-        """The answer to a POST of JSON, whole or, for `stream`, from its head on.
-
-        `head` ends with its last header's line end. Raises UpstreamError. `release` the response.
+        """The answer to a request, whole (`max_bytes` or as large as answers may be) or, for
+        `stream`, from its head on. Raises UpstreamError. `release` the response.
         """
-        request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-        whole = 0 if stream else max_bytes or self.limits.max_answer_bytes
-        return await self._ask(target, request, whole)
-
-    async def get(self, target: Target, path: str, seconds: float, max_bytes: int) -> bytes:
-        """The body of a small GET (health, models); raises UpstreamError."""
-        request = target.head(b"GET", path.encode("ascii")) + b"\r\n"
-        try:
-            async with asyncio.timeout(seconds):
-                response = await self._ask(target, request, max_bytes)
-        except TimeoutError as error:
-            raise UpstreamTimeout("The engine took too long to answer.") from error
-        try:
-            if response.status != 200:
-                raise UpstreamFailed(reason="failed")
-            return response.body()
-        finally:
-            response.release()
-
-    async def _ask(self, target: Target, request: bytes, max_bytes: int) -> Response:
+        bounds = self.bounds
+        most = 0 if stream else max_bytes or bounds.max_answer_bytes
         while True:
-            response = self._kept(target.address) or await self._connect(target.address)
+            response = _kept(target)
+            if response is None:
+                response = await self._connect(target)
             try:
-                await response.ask(request, self.timeouts, max_bytes=max_bytes)
+                response.begin(request, bounds, most)
+                while not response.answered:
+                    await response.event()
             except StaleConnection:
                 # Closed by the engine while idle: it never began to answer. Kept connections run
                 # out, and then a new one tells how things are.
@@ -83,12 +72,27 @@ class Transport:
                 raise
             return response
 
-    async def _connect(self, address: Address) -> Response:
-        host, port, tls = address
+    async def get(self, target: Target, path: str, seconds: float, max_bytes: int) -> bytes:
+        """The body of a small GET (health, models); raises UpstreamError."""
+        request = target.head(b"GET", path.encode("ascii")) + b"\r\n"
         try:
-            async with asyncio.timeout(self.timeouts.upstream_connect_seconds):
+            async with asyncio.timeout(seconds):
+                response = await self.ask(target, request, max_bytes=max_bytes)
+        except TimeoutError as error:
+            raise UpstreamTimeout("The engine took too long to answer.") from error
+        try:
+            if response.status != 200:
+                raise UpstreamFailed(reason="failed")
+            return response.body()
+        finally:
+            response.release()
+
+    async def _connect(self, target: Target) -> Response:
+        host, port, tls = target.address
+        try:
+            async with asyncio.timeout(self.bounds.upstream_connect_seconds):
                 _, response = await self.loop.create_connection(
-                    lambda: Response(self, address),
+                    lambda: Response(self, target),
                     host,
                     port,
                     ssl=self._context if tls else None,
@@ -102,23 +106,24 @@ class Transport:
         self._deadlines.watch(response)
         return response
 
-    def _kept(self, address: Address) -> Response | None:
-        idle = self._idle.get(address)
-        while idle:
-            response = idle.pop()
-            if response.is_open:
-                return response
-        return None
-
     def keep(self, response: Response) -> None:
         """Keep an idle connection for a while."""
         response.deadline = self.loop.time() + IDLE_SECONDS
-        self._idle.setdefault(response.address, deque()).append(response)
+        response.target.idle.append(response)
 
     def forget(self, response: Response) -> None:
         """A connection is closed."""
         self._all.discard(response)
         self._deadlines.forget(response)
-        idle = self._idle.get(response.address)
-        if idle and response in idle:
+        idle = response.target.idle
+        if response in idle:
             idle.remove(response)
+
+
+def _kept(target: Target) -> Response | None:
+    idle = target.idle
+    while idle:
+        response = idle.pop()
+        if response.is_open:
+            return response
+    return None

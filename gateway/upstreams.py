@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.engine import Engine
 from gateway.errors import LedgerAway, NotFound, Refused
-from gateway.listing import longest_context, models_for
+from gateway.listing import longest_context, models_for, serving
 from gateway.metrics import GatewayMetrics
 from gateway.probes import probe
 from gateway.routing import Candidate, choose, spare
@@ -66,6 +66,7 @@ class Upstreams:
             known.get(config) or Engine(config, routing, self._clock, drained=unknown)
             for config in configs
         )
+        self._take_stock()
         self._apply_drains()
 
     def drain(self, drains: Sequence[Drain]) -> None:
@@ -86,8 +87,7 @@ class Upstreams:
 
     def offers(self, model: str) -> bool:
         """Whether any engine serves what clients call this."""
-        real = self.aliases.get(model, model)
-        return any(engine.serves(real) for engine in self.engines)
+        return self.aliases.get(model, model) in self._serving
 
     @property
     def knows_drains(self) -> bool:
@@ -100,43 +100,49 @@ class Upstreams:
 
     def resolve(self, model: str) -> str:
         """The model behind an alias, or `model` itself; raises NotFound when nobody serves it."""
-        if not self.offers(model):
+        real = self.aliases.get(model, model)
+        if real not in self._serving:
             raise NotFound(
                 f"The model {model!r} does not exist.", param="model", code="model_not_found"
             )
-        return self.aliases.get(model, model)
+        return real
 
     async def acquire(self, model: str, prefix: bytes, tried: Collection[Engine] = ()) -> Engine:
         """An engine with room for one more request, which is now taken: `release` it.
 
         Waits for its turn at most `queue_seconds`. Raises QueueFull, UpstreamFailed.
         """
-        if not self._queues.get(model):
-            engine = self._choose(model, prefix, tried)
-            if engine is not None:
-                return self._take(engine)
-        return await self._waiting.wait(model, prefix, tried, self.routing)
+        engine = self.at_once(model, prefix, tried)
+        if engine is None:
+            engine = await self._waiting.wait(model, prefix, tried, self.routing)
+        return engine
+
+    def at_once(self, model: str, prefix: bytes, tried: Collection[Engine]) -> Engine | None:
+        """As `acquire`, where no waiting is needed; None where it is."""
+        if self._queues and self._queues.get(model):
+            return None
+        engine = self._choose(model, prefix, tried)
+        return None if engine is None else self._take(engine)
 
     def spare(self, model: str, tried: Collection[Engine]) -> Engine | None:
         """An engine for a hedge, with room that nobody waits for and that is now taken: `release`
         it. None when there is none; never waits."""
-        serving = [engine for engine in self.engines if engine.serves(model)]
+        able = self._serving.get(model, ())
         index = spare(
             [
                 Candidate(
                     name=engine.name,
                     load=engine.active,
-                    room=engine.active < engine.config.max_concurrent
-                    and not self._waiting.count_for(engine),
+                    room=engine.has_room and not self._waiting.count_for(engine),
                     up=engine.up is not False,
                     allowed=engine.breaker.opened_at is None,
                     drained=engine.drained,
                     tried=engine in tried,
                 )
-                for engine in serving
+                for engine in able
             ]
         )
-        return None if index is None else self._take(serving[index])
+        return None if index is None else self._take(able[index])
 
     def release(self, engine: Engine, *, failed: bool | None) -> None:
         """The request is over. `failed`: whether the engine is to blame; None: it does not tell."""
@@ -163,46 +169,51 @@ class Upstreams:
 
     def context_of(self, model: str) -> int | None:
         """How long prompt and answer of `model` can be together, in tokens, where engines tell."""
-        return longest_context(self.aliases.get(model, model), self.engines)
+        return self._contexts.get(self.aliases.get(model, model))
 
     def _choose(self, model: str, prefix: bytes, tried: Collection[Engine]) -> Engine | None:
         """The engine whose turn it is, None when all are full; raises UpstreamFailed."""
+        able = self._serving.get(model, ())
+        if len(able) == 1 and not tried:
+            only = able[0]
+            if only.breaker.opened_at is None and not only.drained and only.has_room:
+                return only
         now = self._loop.time()
-        serving = [engine for engine in self.engines if engine.serves(model)]
-        if len(serving) == 1 and not tried:
-            (engine,) = serving
-            closed = engine.breaker.opened_at is None and not engine.drained
-            if closed and engine.active < engine.config.max_concurrent:
-                return engine
         candidates = [
             Candidate(
                 name=engine.name,
                 load=engine.active,
-                room=engine.active < engine.config.max_concurrent,
+                room=engine.has_room,
                 up=engine.up is not False,
                 allowed=engine.breaker.allows(now),
                 drained=engine.drained,
                 tried=engine in tried,
             )
-            for engine in serving
+            for engine in able
         ]
         choice = choose(candidates, prefix, self.routing.affinity_slack)
         if choice.hopeless:
-            raise self._hopeless(serving)
-        return None if choice.index is None else serving[choice.index]
+            raise self._hopeless(able)
+        return None if choice.index is None else able[choice.index]
 
-    def _hopeless(self, serving: Sequence[Engine]) -> Refused:
+    def _hopeless(self, able: Sequence[Engine]) -> Refused:
         """Why none of those that serve a model can be asked."""
         if self._drains is None:
             return LedgerAway()
-        if serving and all(engine.drained for engine in serving):
+        if able and all(engine.drained for engine in able):
             return EnginesDrained()
         return UpstreamFailed("No engine can take this request now. Try again.")
 
     def _take(self, engine: Engine) -> Engine:
         engine.active += 1
-        engine.breaker = engine.breaker.asked(self._loop.time())
+        if engine.breaker.opened_at is not None:
+            engine.breaker = engine.breaker.asked(self._loop.time())
         return engine
+
+    def _take_stock(self) -> None:
+        """Note who serves what, for all requests until an engine says otherwise."""
+        self._serving = serving(self.engines)
+        self._contexts = {name: longest_context(name, self.engines) for name in self._serving}
 
     def _apply_drains(self) -> None:
         for engine in self.engines:
@@ -219,6 +230,9 @@ class Upstreams:
 
     async def look(self) -> None:
         """Ask every engine once, all at the same time; failures are states, not errors."""
-        terms = (self._transport, self._metrics, self._health_seconds)
-        await asyncio.gather(*(probe(engine, *terms) for engine in self.engines))
+        await asyncio.gather(*(self._look_at(engine) for engine in self.engines))
         self._metrics.component_up.labels("upstreams").set(self.any_up)
+
+    async def _look_at(self, engine: Engine) -> None:
+        await probe(engine, self._transport, self._metrics, self._health_seconds)
+        self._take_stock()

@@ -6,16 +6,15 @@ held back, so that the audit can be completed before the client learns that the 
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 import orjson
 
 from gateway.routes import Ends
 from gateway.upstream_errors import UpstreamFailed
 
-MAX_TOKENS = 2**31 - 1
-DONE = b"[DONE]"
+MAX_TOKENS: Final = 2**31 - 1
+DONE: Final = b"[DONE]"
 # What is done with an event: passed on, kept from the client, or kept until all is recorded.
 PASS, HIDE, END = range(3)
 # The event types that end a stream which has no [DONE].
@@ -28,12 +27,31 @@ _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True)
 class Usage:
-    """Tokens as the engine counted them; None where it did not say."""
+    """Tokens as the engine counted them; None where it did not say. It is never changed."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    __slots__ = ("completion_tokens", "prompt_tokens")
+
+    def __init__(
+        self, prompt_tokens: int | None = None, completion_tokens: int | None = None
+    ) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Usage) and (
+            (self.prompt_tokens, self.completion_tokens)
+            == (other.prompt_tokens, other.completion_tokens)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.prompt_tokens, self.completion_tokens))
+
+    def __repr__(self) -> str:
+        return f"Usage({self.prompt_tokens}, {self.completion_tokens})"
+
+
+NOT_SAID: Final = Usage()
 
 
 def usage_in(value: Any) -> Usage | None:
@@ -47,11 +65,9 @@ def usage_in(value: Any) -> Usage | None:
         usage = inner.get("usage") if isinstance(inner, dict) else None
     if not isinstance(usage, dict):
         return None
-    found = Usage(
-        _first_count(usage, "prompt_tokens", "input_tokens"),
-        _first_count(usage, "completion_tokens", "output_tokens"),
-    )
-    return None if found == Usage() else found
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    completion = _count(usage, "completion_tokens", "output_tokens")
+    return None if prompt is None and completion is None else Usage(prompt, completion)
 
 
 def read_answer(body: bytes) -> Usage:
@@ -62,7 +78,8 @@ def read_answer(body: bytes) -> Usage:
         raise UpstreamFailed("The engine's answer is not JSON.", "not_json") from None
     if not isinstance(value, dict) or value.get("error"):
         raise UpstreamFailed("The engine's answer is not an answer.", "not_json")
-    return usage_in(value) or Usage()
+    found = usage_in(value)
+    return NOT_SAID if found is None else found
 
 
 class StreamReader:
@@ -90,7 +107,7 @@ class StreamReader:
         self._max, self._ends, self._hides = max_event_bytes, ends, hides_usage
         self._buffer = b""
         self._scanned = 0
-        self.usage = Usage()
+        self.usage = NOT_SAID
         self.events = 0
         self.failed = False
         self.tail = b""
@@ -184,14 +201,15 @@ class StreamReader:
         return HIDE if self._hides and found is not None and value.get("choices") == [] else PASS
 
 
-def _first_count(usage: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        if (count := _count(usage.get(name))) is not None:
-            return count
-    return None
+def _count(usage: dict[str, Any], name: str, other: str) -> int | None:
+    """The count of this name, else of the other one."""
+    found = usage.get(name)
+    if not _is_count(found):
+        found = usage.get(other)
+        if not _is_count(found):
+            return None
+    return found
 
 
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
-        return None
-    return value
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS

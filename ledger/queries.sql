@@ -92,7 +92,7 @@ FROM ledger.api_keys AS k JOIN ledger.key_strength AS s ON s.key_id = k.id WHERE
 
 -- name: requests_ship
 -- Append events of the audit, and keep the rows they make.
-SELECT ledger.ship_requests(%(bodies)s) AS new
+SELECT ledger.ship_requests(%(bodies)b) AS new
 
 -- name: request_show
 -- One audit row.

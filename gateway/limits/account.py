@@ -1,7 +1,6 @@
 """What one key or tenant has left at this process: its meters, and a place in the queue to ask."""
 
 import asyncio
-from collections.abc import Iterable
 
 from gateway.limits.meters import Calendar, Meter, Periods, meters_for
 from ledger.limits import Limits
@@ -58,6 +57,6 @@ class Account:
             meter.share = 0
 
 
-def all_meters(accounts: Iterable[Account]) -> list[Meter]:
+def all_meters(accounts: list[Account]) -> list[Meter]:
     """The meters of all accounts a request is charged to."""
     return [meter for account in accounts for meter in account.meters]

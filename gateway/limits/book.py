@@ -8,7 +8,7 @@ from gateway.limits import decide
 from gateway.limits.account import Account
 from gateway.limits.meters import Meter, Periods, periods
 from gateway.member import Member
-from ledger.limits import UNLIMITED, Limits, tenant_subject
+from ledger.limits import UNLIMITED, Limits
 from ledger.quotas import Ask, Deal
 
 
@@ -45,11 +45,11 @@ class Book:
 
     def accounts_of(self, member: Member, now: float) -> list[Account]:
         """Whom a request of this member is charged to: its key, its tenant, both or nobody."""
-        found = []
+        found: list[Account] = []
         if member.limits is not UNLIMITED:
             found.append(self._account(member.limit_subject, member.limits, now))
         if member.tenant_limits is not UNLIMITED:
-            found.append(self._account(tenant_subject(member.tenant), member.tenant_limits, now))
+            found.append(self._account(member.tenant_subject, member.tenant_limits, now))
         return found
 
     def _account(self, subject: str, limits: Limits, now: float) -> Account:

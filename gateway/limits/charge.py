@@ -1,19 +1,20 @@
 """What a request was charged, and what becomes of it when the request is over. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
-from gateway.limits.meters import Mark, Meter
+from gateway.limits.meters import Held, Mark, Meter
+from gateway.seams import Reservation
 from gateway.usage import Usage
-from ledger.quotas import CONCURRENT
 
 
-class Charge:
-    """A request's place in its limits (seams.Reservation). `now`: a clock, monotonic seconds."""
+class Charge(Reservation):
+    """A request's place in its limits. `now`: a clock, monotonic seconds; `marks`: one a meter."""
 
     __slots__ = ("_marks", "_meters", "_now", "_tokens", "completion")
 
     def __init__(
-        self, now: Callable[[], float], meters: Sequence[Meter], marks: Sequence[Mark], tokens: int
+        self, now: Callable[[], float], meters: list[Meter], marks: list[Mark], tokens: int
     ) -> None:
         self._now, self._meters, self._marks = now, meters, marks
         self._tokens = tokens
@@ -23,22 +24,22 @@ class Charge:
     def settle(self, usage: Usage | None) -> None:
         """See seams.Reservation."""
         now = self._now()
-        spent = None if usage is None else _spent(usage, self._tokens, self.completion)
-        for meter, mark in zip(self._meters, self._marks, strict=True):
-            if meter.unit == "token":
-                meter.adjust(mark, (spent or 0) - self._tokens, now)
-            elif spent is None or meter.name == CONCURRENT:
-                meter.adjust(mark, -1, now)
+        spent = 0 if usage is None else _spent(usage, self._tokens, self.completion)
+        for place, meter in enumerate(self._meters):
+            if meter.in_tokens:
+                meter.adjust(self._marks[place], spent - self._tokens, now)
+            elif usage is None or isinstance(meter, Held):
+                meter.adjust(self._marks[place], -1, now)
 
 
-class Free:
+class Free(Reservation):
     """The reservation of a request without limits."""
 
     def settle(self, usage: Usage | None) -> None:
         """See seams.Reservation."""
 
 
-FREE = Free()
+FREE: Final = Free()
 
 
 def _spent(usage: Usage, reserved: int, completion: int) -> int:

@@ -42,13 +42,13 @@ class Refusal:
 
 def cost_of(meter: Meter, tokens: int) -> int:
     """What a request of `tokens` costs on this meter."""
-    return tokens if meter.unit == "token" else 1
+    return tokens if meter.in_tokens else 1
 
 
-def fits(meters: Iterable[Meter], tokens: int, now: float) -> bool:
+def fits(meters: list[Meter], tokens: int, now: float) -> bool:
     """Whether a request of `tokens` fits into every share this process holds."""
     for meter in meters:
-        cost = tokens if meter.unit == "token" else 1
+        cost = tokens if meter.in_tokens else 1
         if meter.used(now) + cost > meter.share:
             return False
     return True

@@ -7,29 +7,35 @@ template adds once: `TEMPLATE_TOKENS`. What an engine counts in the end replaces
 named by address instead of sent may cost more, and are charged when they did.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-TEMPLATE_TOKENS = 64
-BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
-CHOICES = ("n", "best_of")
+TEMPLATE_TOKENS: Final = 64
+MOST_COUNTED: Final = 1 << 40
+BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+CHOICES: Final = ("n", "best_of")
 
 
-def completion_bound(body: Mapping[str, Any]) -> int | None:
-    """The most tokens the answer to `body` can have by the client's own word; None without one.
+def completion_bound(body: dict[str, Any], wanted: int) -> int | None:
+    """The most tokens the `wanted` answers to `body` can have by the client's own word; None
+    without one.
 
     What is no bound (a string, a negative number) is left to the engine to refuse.
     """
-    bounds = [value for name in BOUNDS if (value := _count(body.get(name))) is not None]
-    return max(bounds) * answers(body) if bounds else None
+    most = 0
+    for name in BOUNDS:
+        most = _larger(most, body.get(name))
+    return most * wanted if most else None
 
 
-def answers(body: Mapping[str, Any]) -> int:
+def answers(body: dict[str, Any]) -> int:
     """How many answers `body` asks for: choices, for each prompt where there are several."""
-    prompts, each = body.get("prompt"), 1
+    choices = 1
+    for name in CHOICES:
+        choices = _larger(choices, body.get(name))
+    prompts = body.get("prompt")
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
-        each = len(prompts)
-    return max((_count(body.get(name)) or 1) for name in CHOICES) * each
+        return choices * len(prompts)
+    return choices
 
 
 def tokens(
@@ -49,7 +55,8 @@ def tokens(
     return prompt_bytes + TEMPLATE_TOKENS + completion
 
 
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1 << 40:
-        return None
-    return value
+def _larger(most: int, value: Any) -> int:
+    """`value` where it is a count, and a larger one."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int):
+        return most
+    return value if most < value <= MOST_COUNTED else most

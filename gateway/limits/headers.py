@@ -5,37 +5,51 @@ Where key and tenant (or minute and day) both limit, the tighter one is told. Re
 gateway knows: what others used is as old as their last report (seconds).
 """
 
-from collections.abc import Iterable
+from typing import Final
 
-from gateway.limits.meters import Meter
-from ledger.quotas import CONCURRENT
+from gateway.limits.meters import Held, Meter
 
-_LINES = {
-    kind: b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\n"
-    b"x-ratelimit-reset-%b: %%b\r\n" % (kind, kind, kind)
-    for kind in (b"requests", b"tokens")
-}
+# Windows are a minute long, so nearly every reset is one of these.
+_SECONDS: Final = [*[f"{second}s" for second in range(60)], "1m0s", "1m1s"]
 
 
-def headers(meters: Iterable[Meter], now: float) -> bytes:
+def headers(meters: list[Meter], now: float) -> bytes:
     """The header lines for the tightest request limit and the tightest token limit."""
     requests: Meter | None = None
     tokens: Meter | None = None
-    requests_left = tokens_left = 0
+    requests_used = requests_left = tokens_used = tokens_left = 0
     for meter in meters:
-        left = meter.limit - meter.used(now) - meter.others_used
-        if meter.unit == "token":
+        used = meter.used(now)
+        left = meter.limit - used - meter.others_used
+        if meter.in_tokens:
             if tokens is None or left < tokens_left:
-                tokens, tokens_left = meter, left
-        elif meter.name != CONCURRENT and (requests is None or left < requests_left):
-            requests, requests_left = meter, left
-    lines = b"" if requests is None else _lines(b"requests", requests, requests_left, now)
-    return lines if tokens is None else lines + _lines(b"tokens", tokens, tokens_left, now)
+                tokens, tokens_used, tokens_left = meter, used, left
+        elif (requests is None or left < requests_left) and not isinstance(meter, Held):
+            requests, requests_used, requests_left = meter, used, left
+    lines = ""
+    if requests is not None:
+        reset = _reset(requests, requests_used, now)
+        lines = (
+            f"x-ratelimit-limit-requests: {requests.limit}\r\n"
+            f"x-ratelimit-remaining-requests: {requests_left if requests_left > 0 else 0}\r\n"
+            f"x-ratelimit-reset-requests: {reset}\r\n"
+        )
+    if tokens is not None:
+        reset = _reset(tokens, tokens_used, now)
+        lines += (
+            f"x-ratelimit-limit-tokens: {tokens.limit}\r\n"
+            f"x-ratelimit-remaining-tokens: {tokens_left if tokens_left > 0 else 0}\r\n"
+            f"x-ratelimit-reset-tokens: {reset}\r\n"
+        )
+    return lines.encode("ascii")
 
 
-def _lines(kind: bytes, meter: Meter, left: int, now: float) -> bytes:
-    reset = max(meter.busy_seconds(now) if meter.used(now) else 0, meter.others_free_at - now)
-    return _LINES[kind] % (meter.limit, max(0, left), duration(reset).encode())
+def _reset(meter: Meter, used: int, now: float) -> str:
+    seconds = meter.others_free_at - now
+    if used:
+        own = meter.busy_seconds(now)
+        seconds = own if own > seconds else seconds
+    return duration(seconds)
 
 
 def duration(seconds: float) -> str:
@@ -44,8 +58,8 @@ def duration(seconds: float) -> str:
         return "0s"
     if seconds < 1:
         return f"{max(1, round(seconds * 1000))}ms"
-    whole = round(seconds)
+    whole = int(seconds + 0.5)
+    if whole < len(_SECONDS):
+        return _SECONDS[whole]
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

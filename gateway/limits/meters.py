@@ -7,29 +7,29 @@ stays within its share is all that exactness needs. `now` is monotonic seconds, 
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from ledger.limits import Limits
 from ledger.quotas import CONCURRENT, REQUESTS_MINUTE, TOKENS_DAY, TOKENS_MINUTE, TOKENS_MONTH
 
-WINDOW_SECONDS = 60
+WINDOW_SECONDS: Final = 60
 # One slot more than the window is long: what happened late in a second counts a whole minute.
-SLOTS = WINDOW_SECONDS + 1
+SLOTS: Final = WINDOW_SECONDS + 1
 
 Mark = int
 Unit = Literal["request", "token"]
 
 
 class Meter:
-    """Base: what is common to all of them."""
+    """Base: what is common to all of them. `in_tokens`: it counts tokens, else requests."""
 
     __slots__ = (
-        "lean_until", "limit", "name", "others_free_at", "others_share", "others_used", "period",
-        "refused_need", "refused_until", "reported", "share", "unit",
+        "in_tokens", "lean_until", "limit", "name", "others_free_at", "others_share",
+        "others_used", "period", "refused_need", "refused_until", "reported", "share",
     )  # fmt: skip
 
     def __init__(self, name: str, unit: Unit, limit: int, period: str = "") -> None:
-        self.name, self.unit, self.limit, self.period = name, unit, limit, period
+        self.name, self.in_tokens, self.limit, self.period = name, unit == "token", limit, period
         self.share = 0
         self.others_share = self.others_used = 0
         self.others_free_at = 0.0
@@ -73,21 +73,19 @@ class Rolling(Meter):
 
     def used(self, now: float) -> int:
         """See Meter."""
-        second = int(now)
-        if second > self._second:
-            self._advance(second)
+        self._follow(now)
         return self._total
 
     def spend(self, amount: int, now: float) -> Mark:
         """See Meter."""
-        self.used(now)
+        self._follow(now)
         self._slots[self._second % SLOTS] += amount
         self._total += amount
         return self._second
 
     def adjust(self, mark: Mark, change: int, now: float) -> None:
         """See Meter."""
-        self.used(now)
+        self._follow(now)
         if mark > self._second - SLOTS:
             self._slots[mark % SLOTS] += change
             self._total += change
@@ -95,7 +93,7 @@ class Rolling(Meter):
     def seconds_until(self, room: int, now: float) -> float | None:
         """See Meter."""
         freed = 0
-        self.used(now)
+        self._follow(now)
         for second in range(self._second - SLOTS + 1, self._second + 1):
             freed += self._slots[second % SLOTS]
             if freed >= room:
@@ -104,11 +102,17 @@ class Rolling(Meter):
 
     def busy_seconds(self, now: float) -> float:
         """See Meter."""
-        self.used(now)
+        self._follow(now)
         for second in range(self._second, self._second - SLOTS, -1):
             if self._slots[second % SLOTS]:
                 return second + SLOTS - now
         return 0.0
+
+    def _follow(self, now: float) -> None:
+        """Forget what has left the window by `now`."""
+        second = int(now)
+        if second > self._second:
+            self._advance(second)
 
     def _advance(self, second: int) -> None:
         gap = second - self._second

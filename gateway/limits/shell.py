@@ -7,7 +7,7 @@ grows only by what was dealt. docs/explanation/limits.md argues from this that n
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from gateway.errors import LimitsAway
 from gateway.limits import decide
 from gateway.limits.account import Account, all_meters
 from gateway.limits.book import Book, Shares
-from gateway.limits.charge import FREE, Charge, Free
+from gateway.limits.charge import FREE, Charge
 from gateway.limits.estimate import TEMPLATE_TOKENS
 from gateway.limits.estimate import tokens as bound
 from gateway.limits.headers import headers
@@ -25,7 +25,7 @@ from gateway.limits.meters import Meter
 from gateway.limits.refusals import limited
 from gateway.member import Member
 from gateway.metrics import GatewayMetrics
-from gateway.seams import Principal
+from gateway.seams import NO_STANDING, Admission, Principal, Reservation, Standing
 from ledger.errors import LedgerError, Unavailable
 
 logger = logging.getLogger("gateway.limits")
@@ -43,7 +43,21 @@ class Terms:
     assumed_completion_tokens: int = 4096
 
 
-class Limiter:
+class MemberStanding(Standing):
+    """See seams.Standing; of a member with limits."""
+
+    __slots__ = ("_book", "_member")
+
+    def __init__(self, book: Book, member: Member) -> None:
+        self._book, self._member = book, member
+
+    def lines(self) -> bytes:
+        """See seams.Standing."""
+        now = self._book.now()
+        return headers(all_meters(self._book.accounts_of(self._member, now)), now)
+
+
+class Limiter(Admission):
     """See seams.Admission. Its `keeper` is started before, and stopped after, all requests."""
 
     def __init__(
@@ -66,6 +80,24 @@ class Limiter:
         """How long shares may be used without another sign of life."""
         return max(0.0, self._book.valid_until - self.now())
 
+    def reserve(
+        self,
+        principal: Principal,
+        model: str,
+        prompt_bytes: int,
+        max_tokens: int | None,
+        answers: int = 1,
+    ) -> Reservation | None:
+        """See seams.Admission."""
+        if not isinstance(principal, Member) or not principal.is_limited:
+            return FREE
+        tokens = self._bound(model, prompt_bytes, max_tokens, answers)
+        now = self.now()
+        charge = self._charge(self._book.accounts_of(principal, now), tokens, now)
+        if charge is not None:
+            charge.completion = tokens - prompt_bytes - TEMPLATE_TOKENS
+        return charge
+
     async def admit(
         self,
         principal: Principal,
@@ -73,36 +105,39 @@ class Limiter:
         prompt_bytes: int,
         max_tokens: int | None,
         answers: int = 1,
-    ) -> Charge | Free:
+    ) -> Reservation:
         """See seams.Admission. Raises Limited, or LimitsAway when nobody can be asked."""
-        if not isinstance(principal, Member) or not principal.is_limited:
-            return FREE
-        context, assumed = self._context_of(model), self._terms.assumed_completion_tokens
-        tokens = bound(prompt_bytes, max_tokens, context, assumed, answers)
-        now = self.now()
-        accounts = self._book.accounts_of(principal, now)
-        charge = self._charge(accounts, tokens, now) or await self._ask(principal, tokens)
+        reserved = self.reserve(principal, model, prompt_bytes, max_tokens, answers)
+        if reserved is not None or not isinstance(principal, Member):
+            return reserved or FREE
+        tokens = self._bound(model, prompt_bytes, max_tokens, answers)
+        charge = await self._ask(principal, tokens)
         charge.completion = tokens - prompt_bytes - TEMPLATE_TOKENS
         return charge
 
-    def headers_for(self, principal: Principal) -> bytes:
+    def standing_of(self, principal: Principal) -> Standing:
         """See seams.Admission."""
         if not isinstance(principal, Member) or not principal.is_limited:
-            return b""
-        now = self.now()
-        return headers(all_meters(self._book.accounts_of(principal, now)), now)
+            return NO_STANDING
+        return MemberStanding(self._book, principal)
 
-    def _charge(self, accounts: Sequence[Account], tokens: int, now: float) -> Charge | None:
+    def _bound(self, model: str, prompt_bytes: int, max_tokens: int | None, answers: int) -> int:
+        # Of a model's length nobody asks where the client sets a bound.
+        context = self._context_of(model) if max_tokens is None else None
+        assumed = self._terms.assumed_completion_tokens
+        return bound(prompt_bytes, max_tokens, context, assumed, answers)
+
+    def _charge(self, accounts: list[Account], tokens: int, now: float) -> Charge | None:
         if now >= self._book.valid_until:
             return None
-        meters: list[Meter] = []
         for account in accounts:
             if not decide.fits(account.meters, tokens, now):
                 return None
-            meters += account.meters
+        meters: list[Meter] = []
         for account in accounts:
             account.last_used = now
-        marks = [meter.spend(decide.cost_of(meter, tokens), now) for meter in meters]
+            meters += account.meters
+        marks = [meter.spend(tokens if meter.in_tokens else 1, now) for meter in meters]
         return Charge(self.now, meters, marks, tokens)
 
     async def _ask(self, member: Member, tokens: int) -> Charge:
@@ -129,7 +164,7 @@ class Limiter:
             logger.warning("limits cannot be checked", extra={"why": type(error).__name__})
             raise LimitsAway from error
 
-    async def _ask_once(self, accounts: Sequence[Account], tokens: int) -> Charge | None:
+    async def _ask_once(self, accounts: list[Account], tokens: int) -> Charge | None:
         """Charge, after asking for what is missing; None when that was not enough."""
         for account in accounts:
             account.waiting += 1
@@ -152,7 +187,7 @@ class Limiter:
             for account in accounts:
                 account.waiting -= 1
 
-    async def _deal_for(self, accounts: Sequence[Account], tokens: int) -> None:
+    async def _deal_for(self, accounts: list[Account], tokens: int) -> None:
         now = self.now()
         asks, meters = [], []
         for account in accounts:
@@ -163,7 +198,7 @@ class Limiter:
         if asks:
             self._book.take(meters, await self._book.shares.deal(asks))
 
-    def _refuse_if_known(self, accounts: Sequence[Account], tokens: int, now: float) -> None:
+    def _refuse_if_known(self, accounts: list[Account], tokens: int, now: float) -> None:
         if decide.fits(all_meters(accounts), tokens, now):
             return
         refusal = decide.refusal_known(all_meters(accounts), tokens, now)

@@ -1,8 +1,8 @@
 """What Prometheus sees of the gateway. Every label set exists from the start, so that the first
 error is a step from 0 and not the birth of a series (which has no rate).
 
-`labels` what labels say; `tallies` counting on the path of every request; the rest are the series,
-by what they are about, put together here.
+`labels` what labels say; `tallies` and `counts` counting on the path of every request; the rest are
+the series, by what they are about, put together here.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from gateway.compiled import is_compiled
 from gateway.metrics.access import AccessMetrics
 from gateway.metrics.connections import ConnectionMetrics
+from gateway.metrics.counts import RouteCounts
 from gateway.metrics.engines import EngineMetrics
 from gateway.metrics.labels import COMPONENTS, FAST_SECONDS, ROUTES, SECONDS, SPAN_DROPS, STATUSES
 from gateway.metrics.spool import SpoolMetrics
@@ -41,12 +42,6 @@ class GatewayMetrics(AccessMetrics, ConnectionMetrics, EngineMetrics, SpoolMetri
             ("route", "status"),
             registry,
         )
-        self._requests = {
-            (route, status): requests.labels(route, str(status))
-            for route in ROUTES
-            for status in STATUSES
-        }
-        self._others = requests
         durations = Spreads(
             "gateway_request_duration_seconds",
             "From the request's head to the answer's last byte.",
@@ -54,11 +49,12 @@ class GatewayMetrics(AccessMetrics, ConnectionMetrics, EngineMetrics, SpoolMetri
             SECONDS,
             registry,
         )
-        self._durations = {route: durations.labels(route) for route in ROUTES}
         in_flight = Tallies(
             "gateway_requests_in_flight", "Requests being served.", ("route",), registry, gauge=True
         )
-        self.in_flight_by_route = {route: in_flight.labels(route) for route in ROUTES}
+        self.routes = {
+            route: RouteCounts(route, STATUSES, requests, durations, in_flight) for route in ROUTES
+        }
         first_token = Spreads(
             "gateway_time_to_first_token_seconds",
             "From the request's head to a stream's first event.",
@@ -106,14 +102,6 @@ class GatewayMetrics(AccessMetrics, ConnectionMetrics, EngineMetrics, SpoolMetri
         )
         for component in COMPONENTS:
             self.component_up.labels(component)
-
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request that is over."""
-        child = self._requests.get((route, status))
-        if child is None:
-            child = self._requests[route, status] = self._others.labels(route, str(status))
-        child.inc()
-        self._durations[route].observe(seconds)
 
     def text(self) -> bytes:
         """The exposition, in Prometheus's text format."""

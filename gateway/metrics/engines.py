@@ -4,8 +4,11 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.metrics.counts import TokenCounts
 from gateway.metrics.labels import HEDGES, NOT_ROUTED, SECONDS, UPSTREAM_REASONS
-from gateway.metrics.tallies import Tallies, Tally
+from gateway.metrics.tallies import Tallies
+
+KINDS = ("prompt", "completion")
 
 
 class EngineMetrics:
@@ -71,7 +74,7 @@ class EngineMetrics:
             registry=registry,
         )
         self.hedges: dict[tuple[str, str], Counter] = {}
-        self.token_counts: dict[tuple[str, str], Tally] = {}
+        self.tokens: dict[str, TokenCounts] = {}
         self.retries: dict[str, Counter] = {}
         self.breaker_open: dict[str, Gauge] = {}
 
@@ -79,8 +82,8 @@ class EngineMetrics:
         """Begin all series of these upstreams."""
         for upstream in upstreams:
             self.upstream_up.labels(upstream)
-            for kind in ("prompt", "completion"):
-                self.token_counts[upstream, kind] = self._tokens.labels(upstream, kind)
+            prompt, completion = (self._tokens.labels(upstream, k) for k in KINDS)
+            self.tokens[upstream] = TokenCounts(prompt, completion)
             for reason in UPSTREAM_REASONS:
                 self.upstream_errors.labels(upstream, reason)
             self.upstream_drained.labels(upstream)

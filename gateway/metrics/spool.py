@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from gateway.metrics.counts import CommitCounts
 from gateway.metrics.labels import COMMIT_SECONDS, OUTCOMES, PROMPT_RESULTS
 from gateway.metrics.tallies import Spreads, Tallies
 
@@ -89,11 +90,6 @@ class SpoolMetrics:
             registry,
         )
         records = Tallies("gateway_spool_records", "Records made durable.", (), registry)
-        self._commits, self._records = commits.labels(), records.labels()
+        self.commits = CommitCounts(commits.labels(), records.labels())
         for step in ("run", "intent", "outcome"):
             self.audit_failures.labels(step)
-
-    def spool_committed(self, seconds: float, records: int) -> None:
-        """Count a commit."""
-        self._commits.observe(seconds)
-        self._records.inc(records)

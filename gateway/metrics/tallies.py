@@ -4,7 +4,6 @@ The client library's own take a lock for each step, which costs ten times the ad
 here belongs to the event loop's thread, where counting and scraping both happen.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from math import inf
 
@@ -41,14 +40,19 @@ class Spread:
     __slots__ = ("_bounds", "counts", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = tuple(bounds)
+        self._bounds = tuple([float(bound) for bound in bounds])
         # One more than bounds: what lies above all of them.
         self.counts = [0] * (len(self._bounds) + 1)
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
         """Note one."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+        at = 0
+        for bound in self._bounds:  # most are small: found sooner than by halving
+            if value <= bound:
+                break
+            at += 1
+        self.counts[at] += 1
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -56,7 +60,7 @@ class Spread:
         found, below = [], 0
         for bound, count in zip((*self._bounds, inf), self.counts, strict=True):
             below += count
-            found.append(("+Inf" if bound == inf else repr(float(bound)), float(below)))
+            found.append(("+Inf" if bound == inf else repr(bound), float(below)))
         return found
 
 

@@ -46,7 +46,9 @@ class Shipper:
     def __init__(self, folder: Path, node: str, send: Send, keep: Keep) -> None:
         self._folder, self._send, self._node = folder, send, node
         self._prompts = PromptCourier(folder, keep, send)
-        self._reader = Reader(folder, node)
+        # A burst of work would keep the processor for as long as it takes, or a slice of
+        # milliseconds, while a request that has just woken on it waits (docs/decisions/0026).
+        self._reader = Reader(folder, node, os.sched_yield)
         self.progress = _loaded(folder)
         self._remembered = True
 

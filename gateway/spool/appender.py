@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.spool import frame, segment
+from gateway.spool.disk import Disk
 from gateway.spool.errors import SpoolTaken
 from gateway.spool.mark import Mark, Point
 from gateway.spool.recovery import tail
@@ -34,9 +35,12 @@ class Appender:
         shipped: Point,
         now: Callable[[], float],
     ) -> None:
-        """Take the folder; raises SpoolTaken or OSError. `shipped`: how far the shipper is."""
+        """Take the folder; raises SpoolTaken or OSError. `shipped`: how far the shipper is;
+        `segment_bytes`: whole blocks of a frame.
+        """
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
         self.room = Room(segment_bytes)
+        self._disk = Disk()
         self._file: int | None = None
         self._files = threading.Lock()  # taking or making the next segment's file
         self._taken = 0
@@ -61,17 +65,21 @@ class Appender:
         return self.room.segments > self._taken
 
     def fits(self, size: int) -> bool:
-        """Whether records of `size` bytes, frames and all, are one write into this segment."""
-        return self._file is not None and self._offset + size <= self.room.segment_bytes
+        """Whether records of `size` bytes, each with a frame, are one write into this segment."""
+        fits_here = self._file is not None and self._offset + size <= self.room.segment_bytes
+        return fits_here and size <= frame.MAX_PAYLOAD
 
-    def commit(self, records: Sequence[bytes]) -> tuple[int, OSError | None]:
-        """Write and sync; how many records are durable, and what kept the others from it."""
+    def commit(self, records: list[bytes], size: int) -> tuple[int, OSError | None]:
+        """Write and sync; how many records are durable, and what kept the others from it. `size`:
+        the most that they take, see `fits`.
+        """
         done = 0
         try:
             while done < len(records):
                 if self._file is None:
                     self.rotate()
-                count = self._fitting(records, done)
+                whole = not done and self.fits(size)
+                count = len(records) if whole else self._fitting(records, done)
                 if not count:
                     self._close_file()
                     continue
@@ -90,15 +98,16 @@ class Appender:
         head = segment.Head(self._offset, int(self._now() * 1000))
         with self._files:
             self._allocate()
-            self._file = segment.take(self._folder, self._number + 1)
+            self._file = segment.take(self._folder, self._number + 1, self._disk)
             self._taken += 1
         self._number, self._offset = self._number + 1, 0
         self._put(head.encode(self._number, self._sequence + 1))
         self._sequence += 1
+        self._disk.tell()
 
     def publish(self) -> None:
         """Tell the shipper how far commits have come."""
-        self._mark.set(self.point)
+        self._mark.set(self._number, self._offset, self._sequence)
 
     def allocate(self) -> None:
         """Have the segment after this one ready; raises OSError, ENOSPC also at the bound."""
@@ -116,13 +125,13 @@ class Appender:
         if not segment.is_allocated(self._folder, size):
             if (len(segment.numbers(self._folder)) + 1) * size > self._max_bytes:
                 raise OSError(errno.ENOSPC, "the spool is at its bound")
-            segment.allocate(self._folder, size)
+            segment.allocate(self._folder, size, self._disk)
         self.room.segments = self._taken + 1
 
     def _fitting(self, records: Sequence[bytes], start: int) -> int:
         """How many records from `start` go into one frame of this segment."""
         left = self.room.segment_bytes - self._offset
-        room = min(left - frame.OVERHEAD_BYTES, frame.MAX_PAYLOAD)
+        room = min(left - frame.HEADER_BYTES, frame.MAX_PAYLOAD)
         for place in range(start, len(records)):
             room -= frame.cost(len(records[place]))
             if room < 0:
@@ -130,11 +139,9 @@ class Appender:
         return len(records) - start
 
     def _put(self, data: bytes) -> None:
-        """On disk when it returns: RWF_DSYNC is write and fdatasync in one call."""
+        """Whole blocks, on disk when it returns."""
         assert self._file is not None  # noqa: S101 - whoever calls has begun a segment
-        written = os.pwritev(self._file, (data,), self._offset, os.RWF_DSYNC)
-        if written != len(data):
-            raise OSError(errno.EIO, "a short write")
+        self._disk.put(self._file, data, self._offset)
         self._offset += len(data)
         self.room.wrote(self._taken, self._offset)
 

@@ -8,12 +8,11 @@ ends: the shipper closes what was open before it as `lost`.
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
-from uuid import UUID
 
 from gateway.errors import AuditAway, BadRequest
 from gateway.metrics import GatewayMetrics
-from gateway.seams import Ending, Intent
+from gateway.moments import datetime_of
+from gateway.seams import Ending, Intent, Written
 from gateway.spool.errors import SpoolError
 from gateway.spool.record import finished, run, started
 from gateway.spool.writer import Spool
@@ -28,11 +27,11 @@ class SpoolAudit:
     """Writes intents and endings to the spool (seams.Audit)."""
 
     def __init__(
-        self, spool: Spool, metrics: GatewayMetrics, node: str, clock: Callable[[], datetime]
+        self, spool: Spool, metrics: GatewayMetrics, node: str, clock: Callable[[], int]
     ) -> None:
-        self._spool, self._metrics = spool, metrics
+        self._spool, self._metrics, self._ended = spool, metrics, metrics.ended
         self._node, self._clock = node, clock
-        self._deferred: dict[UUID, tuple[bytes, Outcome]] = {}
+        self._deferred: dict[str, tuple[bytes, Outcome]] = {}
         self._begun = False
 
     @property
@@ -43,12 +42,12 @@ class SpoolAudit:
     async def start(self) -> None:
         """Say that a run begins; without room, requests are refused until it could be said."""
         try:
-            await self._spool.note(run(self._node, self._clock()))
+            await self._spool.note(run(self._node, datetime_of(self._clock())))
             self._begun = True
         except SpoolError as error:
-            self._failed("run", error)
+            self.refusal("run", error)
 
-    async def open(self, intent: Intent) -> None:
+    def open(self, intent: Intent) -> Written:
         """See seams.Audit."""
         try:
             record = started(intent)
@@ -57,43 +56,43 @@ class SpoolAudit:
         try:
             if not self._begun:
                 raise SpoolError("the run has not begun")
-            waiter = self._spool.begin(record)
-            await waiter
+            return self._spool.begin(record)
         except SpoolError as error:
-            self._failed("intent", error)
-            raise AuditAway from error
-        except asyncio.CancelledError:
+            raise self.refusal("intent", error) from error
+
+    def complete(self, intent: Intent, ending: Ending) -> Written:
+        """See seams.Audit."""
+        return self._spool.end(finished(intent, ending))
+
+    def refusal(self, step: str, error: Exception) -> AuditAway:
+        """See seams.Audit."""
+        self._metrics.audit_failures.labels(step).inc()
+        logger.warning("audit write failed", extra={"step": step, "why": type(error).__name__})
+        return AuditAway()
+
+    def abandon(self, intent: Intent, ending: Ending | None, written: Written) -> None:
+        """See seams.Audit."""
+        if ending is None:
             # Stopped while it was being written: it will be there, and nothing came of it.
             now = self._clock()
-            waited = max(0, round((now - intent.started_at).total_seconds() * 1000))
-            ending = Ending(Outcome.CLIENT_GONE, now, waited)
-            self._spool.inherit(waiter, lambda kept: self.defer(intent, ending) if kept else None)
-            raise
+            waited = max(0, round((now - intent.started_ns) / 1_000_000))
+            gone = Ending(Outcome.CLIENT_GONE, now, waited)
+            self._spool.inherit(written, lambda kept: self.defer(intent, gone) if kept else None)
+            return
+        last = ending
+        self._spool.inherit(
+            written,
+            lambda kept: self.ended(last.outcome) if kept else self.defer(intent, last),
+        )
 
-    async def complete(self, intent: Intent, ending: Ending) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """See seams.Audit."""
-        waiter = self._spool.end(finished(intent, ending))
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            # Whoever asked has gone; the record goes on to the disk, or waits for it.
-            self._spool.inherit(waiter, lambda kept: self._ended(kept, intent, ending))
-            raise
-        except SpoolError as error:
-            self._failed("outcome", error)
-            raise AuditAway from error
-        self._metrics.ended[ending.outcome].inc()
+        self._ended[outcome].inc()
 
     def defer(self, intent: Intent, ending: Ending) -> None:
         """See seams.Audit."""
         self._deferred[intent.id] = (finished(intent, ending), ending.outcome)
         self._metrics.audit_deferred.set(len(self._deferred))
-
-    def _ended(self, kept: bool, intent: Intent, ending: Ending) -> None:
-        if kept:
-            self._metrics.ended[ending.outcome].inc()
-        else:
-            self.defer(intent, ending)
 
     async def tend(self) -> None:
         """What is to be done every half second: room, the run's beginning, endings that wait."""
@@ -104,10 +103,10 @@ class SpoolAudit:
             try:
                 await self._spool.end(record)
             except SpoolError as error:
-                self._failed("outcome", error)
+                self.refusal("outcome", error)
                 break
             del self._deferred[request_id]
-            self._metrics.ended[outcome].inc()
+            self.ended(outcome)
         self._metrics.audit_deferred.set(len(self._deferred))
 
     async def keep_tending(self) -> None:
@@ -120,7 +119,3 @@ class SpoolAudit:
         """Write what waits, and let go of the folder."""
         await self.tend()
         await self._spool.close()
-
-    def _failed(self, step: str, error: SpoolError) -> None:
-        self._metrics.audit_failures.labels(step).inc()
-        logger.warning("audit write failed", extra={"step": step, "why": type(error).__name__})

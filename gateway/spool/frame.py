@@ -1,11 +1,17 @@
 """How records lie in a segment: one frame a commit, checked as a whole. Pure.
 
 A frame is a header of 32 bytes, then its records, each a length (4 bytes) and its bytes, then
-zeros up to a multiple of 8:
+zeros up to the next block, a multiple of 512, where the next frame begins:
 
     magic "FSP1" | payload bytes u32 | segment u32 | sequence u64 | SHA-256 of all that, first 12
 
 The sequence is the first record's number; records are numbered through all segments without a gap.
+No two frames share a block: what is durable is never written again, not even its sector.
+
+Releases before wrote zeros up to a multiple of 8 only. Both are read: a frame's end is the next
+block when there are zeros up to it, else the next multiple of 8, where such a release's next frame
+is. (And such a release reads what this one writes: it takes the zeros for damage, says so, and
+goes on at the next frame.) Offsets count from a block's begin, or blocks could not be told.
 
 A commit is one write of one frame, and the next begins only when it is on disk. So a frame that
 does not check with nothing good behind it is one whose commit never came back (a torn tail, owed
@@ -17,16 +23,20 @@ import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-MAGIC = b"FSP1"
-MAX_PAYLOAD = 1 << 20
-ALIGNMENT = 8
-DIGEST_BYTES = 12
-_FIELDS = struct.Struct("<4sIIQ")
-_LENGTH = struct.Struct("<I")
-HEADER_BYTES = _FIELDS.size + DIGEST_BYTES
+MAGIC: Final = b"FSP1"
+MAX_PAYLOAD: Final = 1 << 20
+BLOCK: Final = 512
+_ALIGNMENT: Final = 8  # of every frame ever written
+DIGEST_BYTES: Final = 12
+_FIELDS: Final = struct.Struct("<4sIIQ")
+_LENGTH: Final = struct.Struct("<I")
+HEADER_BYTES: Final = _FIELDS.size + DIGEST_BYTES
 # What a record costs beside its own bytes, when it is alone in its frame.
-OVERHEAD_BYTES = HEADER_BYTES + _LENGTH.size + ALIGNMENT - 1
+OVERHEAD_BYTES: Final = HEADER_BYTES + _LENGTH.size + BLOCK - 1
+# The longest frame.
+MAX_BYTES: Final = (HEADER_BYTES + MAX_PAYLOAD + BLOCK - 1) // BLOCK * BLOCK
 
 Buffer = bytes | bytearray | memoryview
 
@@ -55,16 +65,18 @@ def cost(record_bytes: int) -> int:
 
 
 def encode(segment: int, sequence: int, records: Sequence[bytes]) -> bytes:
-    """One frame; ValueError when `records` are none, or more than a frame holds."""
+    """One frame, whole blocks; ValueError when `records` are none, or more than a frame holds."""
     parts: list[bytes] = []
     for record in records:
-        parts += (_LENGTH.pack(len(record)), record)
+        parts.append(_LENGTH.pack(len(record)))
+        parts.append(record)
     payload = b"".join(parts)
     if not 0 < len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"{len(payload)} bytes of records do not fit into a frame")
     fields = _FIELDS.pack(MAGIC, len(payload), segment, sequence)
     digest = hashlib.sha256(fields + payload).digest()[:DIGEST_BYTES]
-    return b"".join((fields, digest, payload, bytes(-len(payload) % ALIGNMENT)))
+    padding = bytes(-(HEADER_BYTES + len(payload)) % BLOCK)
+    return b"".join((fields, digest, payload, padding))
 
 
 def decode(buffer: Buffer, offset: int, segment: int) -> Frame | None:
@@ -84,7 +96,7 @@ def decode(buffer: Buffer, offset: int, segment: int) -> Frame | None:
     records = _records(payload)
     if records is None:
         return None
-    return Frame(segment, sequence, offset, end + -size % ALIGNMENT, records)
+    return Frame(segment, sequence, offset, _padded(buffer, end), records)
 
 
 def walk(buffer: Buffer, offset: int, segment: int) -> Iterator[Frame]:
@@ -99,12 +111,20 @@ def find(buffer: Buffer, offset: int, segment: int, beyond: int) -> Frame | None
     whole = bytes(buffer)
     place = whole.find(MAGIC, offset)
     while place >= 0:
-        if place % ALIGNMENT == 0:
+        if place % _ALIGNMENT == 0:
             frame = decode(whole, place, segment)
             if frame is not None and frame.sequence > beyond:
                 return frame
         place = whole.find(MAGIC, place + 1)
     return None
+
+
+def _padded(buffer: Buffer, end: int) -> int:
+    """Where the next frame begins, behind one whose records end at `end`."""
+    padding = bytes(buffer[end : end + -end % BLOCK])
+    if padding.count(0) == len(padding):
+        return end + len(padding)
+    return end + -end % _ALIGNMENT
 
 
 def _records(payload: bytes) -> tuple[bytes, ...] | None:

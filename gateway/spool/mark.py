@@ -43,10 +43,10 @@ class Mark:
         # Native words: each is stored and read at once, never byte by byte.
         self._words = memoryview(self._map).cast("Q")
 
-    def set(self, point: Point) -> None:
-        """Say how far commits have come."""
-        self._words[1] = point.sequence
-        self._words[0] = point.segment << _OFFSET_BITS | point.offset
+    def set(self, segment: int, offset: int, sequence: int) -> None:
+        """Say how far commits have come: a Point, without the object."""
+        self._words[1] = sequence
+        self._words[0] = segment << _OFFSET_BITS | offset
 
     def get(self) -> Point:
         """How far commits have come."""

@@ -23,19 +23,20 @@ from gateway.spool.recovery import good_part
 
 logger = logging.getLogger("gateway.shipper")
 
-# Longer than the longest frame.
-PIECE_BYTES = 4 << 20
+# Whole blocks, and as long as the longest frame: what is not taken now is read again.
+PIECE_BYTES = frame.MAX_BYTES
 HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far the spool is in the ledger. `at`: the next byte, and the last record read; `open`:
-    requests that were begun and not ended by then, with their keys.
+    requests that were begun and not ended by then, by their ids as events write them, with their
+    keys.
     """
 
     at: Point = field(default_factory=Point)
-    open: dict[UUID, str] = field(default_factory=dict)
+    open: dict[str, str] = field(default_factory=dict)
     lost: int = 0
     damaged: int = 0
 
@@ -53,10 +54,14 @@ class Batch:
 
 
 class Reader:
-    """Reads batches from a folder."""
+    """Reads batches from a folder. `breathe` is called after each frame: what is read may be a lot,
+    and the processor somebody else's.
+    """
 
-    def __init__(self, folder: Path, node: str) -> None:
-        self._folder, self._node = folder, node
+    def __init__(
+        self, folder: Path, node: str, breathe: Callable[[], object] = lambda: None
+    ) -> None:
+        self._folder, self._node, self._breathe = folder, node, breathe
 
     def batch(self, progress: Progress, mark: Point, limit: int) -> Batch:
         """About `limit` events after `progress`, up to `mark` at most; raises OSError."""
@@ -98,16 +103,18 @@ class Reader:
         number, base = step.at.segment, step.at.offset
         if base >= end:
             return False
-        piece = segment.read(self._folder, number, base, min(end - base, PIECE_BYTES))
-        for found in frame.walk(piece, 0, number):
-            step.take(found, base, self._changed)
+        start = base - base % frame.BLOCK
+        piece = segment.read(self._folder, number, start, min(end - start, PIECE_BYTES))
+        for found in frame.walk(piece, base - start, number):
+            step.take(found, start, self._changed)
+            self._breathe()
             if len(step.events) >= limit:
                 return True
         if step.at.offset == base:
             # A piece holds the longest frame: there is no sound one here, though there was.
-            rest = segment.read(self._folder, number, base, end - base)
-            then = frame.find(rest, 0, number, step.at.sequence)
-            until = end if then is None else base + then.begin
+            rest = segment.read(self._folder, number, start, end - start)
+            then = frame.find(rest, base - start, number, step.at.sequence)
+            until = end if then is None else start + then.begin
             step.damage(until, then, self._changed())
         return True
 
@@ -160,13 +167,13 @@ class _Step:
         event = orjson.loads(record)
         kind = event["kind"]
         if kind == STARTED:
-            self.open[UUID(event["id"])] = event["data"]["key_id"]
+            self.open[event["id"]] = event["data"]["key_id"]
         elif kind == FINISHED:
-            self.open.pop(UUID(event["subject"]), None)
+            self.open.pop(event["subject"], None)
         elif kind == RUN:
             at = datetime.fromisoformat(event["time"])
             for request, key in sorted(self.open.items()):
-                self.events.append(lost(request, key, event["node"], at))
+                self.events.append(lost(UUID(request), key, event["node"], at))
             self.lost += len(self.open)
             self.open.clear()
         self.events.append(record)

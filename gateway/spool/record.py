@@ -5,69 +5,68 @@ id follows from it. However often an event is made or sent, it is the same one; 
 ends of one request would be two bodies under one id, which the ledger refuses.
 
 The bytes are RFC 8785 canonical JSON: orjson with sorted keys writes exactly that for what is in
-here (ASCII keys, text, integers, booleans, null; compared with rfc8785 by a test).
+here (ASCII keys, text, integers, booleans, null; compared with rfc8785 by a test). The two of every
+request are put together from their pieces, keys in order. Models are what clients call them, and
+written by orjson; names of ours (keys, tenants, nodes, routes, engines) and ids have nothing that
+must be escaped, and a request's id of its client's neither (`request.request_id`).
 """
 
-import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
+from gateway.moments import nanoseconds_of, text_of
 from gateway.seams import Ending, Intent
-from ledger.identifiers import milliseconds_of, uuid7
+from ledger.identifiers import derived7, milliseconds_of, uuid7
 from ledger.requests import Outcome
 
-STARTED, FINISHED = "request.started", "request.finished"
+STARTED: Final = "request.started"
+FINISHED: Final = "request.finished"
 # The first record of every run: what was open before it will never end.
 RUN = "gateway.started"
 DAMAGED, SET_ASIDE = "audit.damaged", "audit.set_aside"
-MAX_MODEL = 200
+MAX_MODEL: Final = 200
 MAX_DURATION_MS = 2**31 - 1
 # Every record of ours is shorter (a test measures the longest); room is reserved by it.
-MAX_RECORD_BYTES = 2048
-_RANDOM_MASK = (1 << 74) - 1
-_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
+MAX_RECORD_BYTES: Final = 2048
+_RANDOM_MASK: Final = (1 << 74) - 1
 
 
 def started(intent: Intent) -> bytes:
     """The event of an intent; ValueError for text the ledger could not hold."""
-    if not 0 < len(intent.model) <= MAX_MODEL or not intent.model.isprintable():
+    model, key = intent.model, intent.key_id
+    if not 0 < len(model) <= MAX_MODEL or not model.isprintable():
         raise ValueError("a model's name is 1 to 200 printable characters")
     return _event(
+        key,
+        f'"key_id":"{key}","model":{_quoted(model)},"request_id":"{intent.request_id}",'
+        f'"route":"{intent.route}","stream":{"true" if intent.stream else "false"},'
+        f'"tenant":"{intent.tenant}"',
         intent.id,
-        intent.started_at,
-        intent,
         STARTED,
-        {
-            "key_id": intent.key_id,
-            "model": intent.model,
-            "request_id": intent.request_id,
-            "route": intent.route,
-            "stream": intent.stream,
-            "tenant": intent.tenant,
-        },
+        intent,
+        intent.started_ns,
     )
 
 
 def finished(intent: Intent, ending: Ending) -> bytes:
     """The event of how it ended."""
+    upstream = "null" if ending.upstream is None else f'"{ending.upstream}"'
+    data = (
+        f'"completion_tokens":{_number(ending.completion_tokens)},'
+        f'"duration_ms":{ending.duration_ms},"first_byte_ms":{_number(ending.first_byte_ms)},'
+        f'"outcome":"{ending.outcome}","prompt_tokens":{_number(ending.prompt_tokens)},'
+        f'"status":{_number(ending.status)},'
+        f'"upstream":{upstream}'
+    )
+    if ending.prompt is not None:
+        data = _with(data, ending.prompt)
     return _event(
-        finished_id(intent.id),
-        ending.completed_at,
-        intent,
-        FINISHED,
-        {
-            "completion_tokens": ending.completion_tokens,
-            "duration_ms": ending.duration_ms,
-            "first_byte_ms": ending.first_byte_ms,
-            "outcome": ending.outcome.value,
-            "prompt_tokens": ending.prompt_tokens,
-            "status": ending.status,
-            "upstream": ending.upstream,
-            **(ending.prompt or {}),
-        },
+        intent.key_id, data, finished_id(intent.id), FINISHED, intent, ending.completed_ns
     )
 
 
@@ -77,8 +76,9 @@ def lost(request: UUID, key_id: str, node: str, found_at: datetime) -> bytes:
     The same values give the same bytes.
     """
     waited = int(found_at.timestamp() * 1000) - milliseconds_of(request)
-    ending = Ending(Outcome.LOST, found_at, min(max(0, waited), MAX_DURATION_MS))
-    intent = Intent(request, key_id, "", node, "", "", False, found_at, "", None)
+    found_ns = nanoseconds_of(found_at)
+    ending = Ending(Outcome.LOST, found_ns, min(max(0, waited), MAX_DURATION_MS))
+    intent = Intent(str(request), key_id, "", node, "", "", False, found_ns, "", None)
     return finished(intent, ending)
 
 
@@ -110,14 +110,14 @@ def notice_like(event: bytes, kind: str, data: dict[str, Any]) -> bytes:
     return notice(kind, at, about["node"], about["id"], data)
 
 
-def finished_id(request: UUID) -> UUID:
+def finished_id(request: str) -> str:
     """The id of a request's end: its own millisecond, and bits that follow from its id."""
-    return uuid7(milliseconds_of(request), _bits(b"request.finished" + request.bytes))
+    return derived7(request, b"request.finished")
 
 
-def content_id(request: UUID) -> UUID:
+def content_id(request: str) -> UUID:
     """The id of what is kept of a request's prompt and answer, in the same way."""
-    return uuid7(milliseconds_of(request), _bits(b"request.content" + request.bytes))
+    return UUID(derived7(request, b"request.content"))
 
 
 def moment(time: datetime) -> str:
@@ -125,22 +125,29 @@ def moment(time: datetime) -> str:
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _event(id: UUID, time: datetime, intent: Intent, kind: str, data: dict[str, Any]) -> bytes:
-    return orjson.dumps(
-        {
-            "actor": "key:" + intent.key_id,
-            "data": data,
-            "id": id,
-            "kind": kind,
-            "node": intent.node,
-            "subject": intent.id,
-            # orjson's own form, which leaves out microseconds when there are none.
-            "time": time if time.microsecond and time.tzinfo is UTC else moment(time),
-            "trace_id": intent.trace_id,
-        },
-        option=_CANONICAL,
-    )
+def _event(key: str, data: str, id: str, kind: str, intent: Intent, nanoseconds: int) -> bytes:
+    """`data` is the inside of an object, `kind` one of the two above."""
+    trace = "null" if intent.trace_id is None else f'"{intent.trace_id}"'
+    return (
+        f'{{"actor":"key:{key}","data":{{{data}}},"id":"{id}","kind":"{kind}",'
+        f'"node":"{intent.node}","subject":"{intent.id}","time":"{text_of(nanoseconds)}Z",'
+        f'"trace_id":{trace}}}'
+    ).encode()
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def _with(data: str, more: Mapping[str, str]) -> str:
+    """The inside of an object with more members, all of them in order."""
+    whole = {**orjson.loads(f"{{{data}}}"), **more}
+    return orjson.dumps(whole, option=orjson.OPT_SORT_KEYS).decode()[1:-1]
 
 
 def _bits(known: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(known).digest()[:10], "big") & _RANDOM_MASK
+    return int.from_bytes(sha256(known).digest()[:10], "big") & _RANDOM_MASK

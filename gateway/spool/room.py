@@ -9,33 +9,30 @@ assignment, while the event loop reads both. Going on to the next segment moves 
 at no moment does the room look smaller than it is (it once did, and refused requests).
 """
 
-from dataclasses import dataclass
+from typing import Final
 
-from gateway.spool.frame import OVERHEAD_BYTES
+from gateway.spool.frame import BLOCK, OVERHEAD_BYTES
 from gateway.spool.record import MAX_RECORD_BYTES
 
 # The most a record can take, alone in its frame.
-RECORD_ROOM = MAX_RECORD_BYTES + OVERHEAD_BYTES
+RECORD_ROOM: Final = MAX_RECORD_BYTES + OVERHEAD_BYTES
 # A frame is not cut in two: as much may stay unused at the end of a segment, and its head is there.
-SEGMENT_LOSS = RECORD_ROOM + 256
+SEGMENT_LOSS: Final = RECORD_ROOM + BLOCK
 
 
-@dataclass(slots=True)
 class Room:
     """Segments allocated so far, those used up among them; bytes of all of these that are used, and
     what is set aside for requests under way.
     """
 
-    segment_bytes: int
-    segments: int = 0
-    used: int = 0
-    waiting: int = 0  # bytes of records that are not durable yet, each with a frame of its own
-    open_requests: int = 0
+    __slots__ = ("open_requests", "segment_bytes", "segments", "usable_bytes", "used", "waiting")
 
-    @property
-    def usable_bytes(self) -> int:
-        """What one segment is counted for."""
-        return self.segment_bytes - SEGMENT_LOSS
+    def __init__(self, segment_bytes: int) -> None:
+        self.segment_bytes = segment_bytes
+        self.usable_bytes = segment_bytes - SEGMENT_LOSS  # what one segment is counted for
+        self.segments = self.used = 0
+        self.waiting = 0  # bytes of records that are not durable yet, each with a frame of its own
+        self.open_requests = 0
 
     def wrote(self, taken: int, offset: int) -> None:
         """`taken` segments were begun, and the last of them is written up to `offset`."""

@@ -3,6 +3,9 @@
 Names: `NNNNNNNNNN.seg` in use or still to be shipped, `next.seg` allocated for what comes
 (`next.tmp` until it is whole). A segment's first frame says where the good part of the one before
 it ends: what lies behind that was never owed to anybody.
+
+They are written past the page cache (`disk`) and read through it, which the kernel keeps true: a
+write lets go of the pages it changes. To spare it that, readers read nothing ahead and keep none.
 """
 
 import os
@@ -13,13 +16,13 @@ from typing import Self
 import orjson
 
 from gateway.spool import frame
+from gateway.spool.disk import Disk
 from gateway.spool.frame import Buffer, Frame
 
 SUFFIX = ".seg"
 SPARE = "next.seg"
 UNFINISHED = "next.tmp"
 DIGITS = 10
-ZEROS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def is_allocated(folder: Path, size: int) -> bool:
         return False
 
 
-def allocate(folder: Path, size: int) -> None:
+def allocate(folder: Path, size: int, disk: Disk) -> None:
     """Make `next.seg`, with every block of it; raises OSError (ENOSPC) and then leaves nothing.
 
     Its room is the file system's promise: writing into it later cannot fail for want of space. It
@@ -73,13 +76,10 @@ def allocate(folder: Path, size: int) -> None:
     map, which every commit would have to wait for (measured in docs/decisions/0026).
     """
     path = folder / UNFINISHED
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    file = disk.open(path, os.O_CREAT | os.O_TRUNC)
     try:
         os.posix_fallocate(file, 0, size)
-        for offset in range(0, size, ZEROS_BYTES):
-            # In pieces, each on disk before the next: other writes get their turn.
-            os.pwrite(file, bytes(min(ZEROS_BYTES, size - offset)), offset)
-            os.fdatasync(file)
+        disk.put_zeros(file, size)
         os.fsync(file)
     except OSError:
         path.unlink()
@@ -90,21 +90,31 @@ def allocate(folder: Path, size: int) -> None:
     sync_folder(folder)
 
 
-def take(folder: Path, number: int) -> int:
+def take(folder: Path, number: int, disk: Disk) -> int:
     """Turn `next.seg` into segment `number`; its descriptor, for writing. Raises OSError."""
     path = path_of(folder, number)
     if path.exists():
         raise FileExistsError(f"{path} is there already")
     (folder / SPARE).rename(path)
     sync_folder(folder)
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    file = disk.open(path)
+    # An earlier release, or one without O_DIRECT, left its zeros in the page cache.
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    return file
 
 
 def read(folder: Path, number: int, offset: int = 0, size: int = -1) -> bytes:
     """A segment's bytes from `offset`, at most `size` (-1: all); raises OSError."""
-    with path_of(folder, number).open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
+    file = os.open(path_of(folder, number), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+        if size < 0:
+            size = max(0, os.fstat(file).st_size - offset)
+        found = os.pread(file, size, offset)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        return found
+    finally:
+        os.close(file)
 
 
 def head_of(buffer: Buffer, number: int) -> tuple[Head, Frame] | None:

@@ -31,7 +31,7 @@ def load(folder: Path) -> Progress:
     try:
         return Progress(
             Point(*(int(value[name]) for name in ("segment", "offset", "sequence"))),
-            {UUID(request): str(key) for request, key in value["open"].items()},
+            {str(UUID(request)): str(key) for request, key in value["open"].items()},
             int(value["lost"]),
             int(value["damaged"]),
         )
@@ -49,7 +49,7 @@ def save(folder: Path, progress: Progress) -> None:
         "segment": progress.at.segment,
         "offset": progress.at.offset,
         "sequence": progress.at.sequence,
-        "open": {str(request): key for request, key in progress.open.items()},
+        "open": progress.open,
         "lost": progress.lost,
         "damaged": progress.damaged,
     }

@@ -1,8 +1,8 @@
 """Group commit: many requests wait for one write that is on disk when it returns.
 
 One commit at a time. What arrives while it runs is the next one. With requests about, a write takes
-what one turn of the event loop brings; a request that is alone is written on the spot. Who waits
-for the disk, the loop or a thread, is `pace`'s to say; to begin a segment is always the thread's.
+what one turn of the event loop brings, and a thread waits for it; a request that is alone is
+written on the spot, unless the disk is slow (`pace`). To begin a segment is always the thread's.
 """
 
 import asyncio
@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
+from typing import Final
 
 from gateway.spool import frame
 from gateway.spool.appender import Appender
@@ -28,28 +27,28 @@ from gateway.spool.room import Room
 logger = logging.getLogger("gateway.spool")
 
 # How often allocating the next segment is tried again, at most.
-RETRY_SECONDS = 1.0
+RETRY_SECONDS: Final = 1.0
 
 Waiter = asyncio.Future[None]
 
 
-class Kind(IntEnum):
-    """What a record is to the room: only the ends of requests give some back."""
-
-    BEGIN = 0
-    END = 1
-    NOTE = 2
+# What a record is to the room: only the ends of requests give some back.
+BEGIN: Final = 0
+END: Final = 1
+NOTE: Final = 2
 
 
-@dataclass(slots=True)
 class Batch:
     """What goes to disk together, and who waits for it: each list has one entry a record."""
 
-    records: list[bytes] = field(default_factory=list)
-    waiters: list[Waiter] = field(default_factory=list)
-    kinds: list[Kind] = field(default_factory=list)
-    bytes: int = 0
-    goes_on: bool = False  # into another segment: a rename and two syncs more
+    __slots__ = ("bytes", "goes_on", "kinds", "records", "waiters")
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.waiters: list[Waiter] = []
+        self.kinds: list[int] = []
+        self.bytes = 0
+        self.goes_on = False  # in more than one write, most of all into another segment
 
 
 class Spool:
@@ -75,6 +74,7 @@ class Spool:
         self._files = Appender(
             folder, segment_bytes=segment_bytes, max_bytes=max_bytes, shipped=shipped, now=now
         )
+        self._room = self._files.room
         try:
             self._begin_run()
         except BaseException:
@@ -96,7 +96,7 @@ class Spool:
     @property
     def room(self) -> Room:
         """How much may still be promised."""
-        return self._files.room
+        return self._room
 
     @property
     def point(self) -> Point:
@@ -110,23 +110,23 @@ class Spool:
         room; the result raises SpoolFailed, and then the request has not begun. To cancel the
         result takes nothing back: the record is written all the same (see `inherit`).
         """
-        room = self._files.room
+        room = self._room
         if not room.admits():
             self._prepare()
             raise SpoolFull("the spool takes no new requests")
         room.open_requests += 1
-        return self._append(record, Kind.BEGIN)
+        return self._append(record, BEGIN)
 
     def end(self, record: bytes) -> Waiter:
         """Write what ends a request that was begun; there is room for it.
 
         When the result raises SpoolFailed, the room stays set aside: try again.
         """
-        return self._append(record, Kind.END)
+        return self._append(record, END)
 
     def note(self, record: bytes) -> Waiter:
         """Write something that belongs to no request."""
-        return self._append(record, Kind.NOTE)
+        return self._append(record, NOTE)
 
     def inherit(self, waiter: Waiter, then: Callable[[bool], None]) -> None:
         """Whoever waited was cancelled: call `then` with whether the record became durable. Whoever
@@ -153,18 +153,19 @@ class Spool:
             await asyncio.gather(self._allocating, return_exceptions=True)
         self._files.close()
 
-    def _append(self, record: bytes, kind: Kind) -> Waiter:
+    def _append(self, record: bytes, kind: int) -> Waiter:
         if len(record) > MAX_RECORD_BYTES:
             raise ValueError(f"a record of {len(record)} bytes, at most {MAX_RECORD_BYTES}")
-        waiter = self._loop.create_future()
-        pending, size = self._pending, len(record) + frame.OVERHEAD_BYTES
+        waiter: Waiter = self._loop.create_future()
+        pending, room = self._pending, self._room
+        size = len(record) + frame.OVERHEAD_BYTES
         pending.records.append(record)
         pending.waiters.append(waiter)
         pending.kinds.append(kind)
         pending.bytes += size
-        self.room.waiting += size
+        room.waiting += size
         if not self._busy and len(pending.records) == 1:
-            if self.room.open_requests <= 1:
+            if room.open_requests <= 1:
                 self._dispatch()
             else:
                 # At the end of this turn of the loop: whoever else has something to say joins.
@@ -172,14 +173,15 @@ class Spool:
         return waiter
 
     def _dispatch(self) -> None:
-        if self._busy or not self._pending.records:
+        batch = self._pending
+        if self._busy or not batch.records:
             return
-        batch, self._pending = self._pending, Batch()
+        self._pending = Batch()
         batch.goes_on = not self._files.fits(batch.bytes)
         begun = time.monotonic()
-        alone = self.room.open_requests <= 1
+        alone = self._room.open_requests <= 1
         if not batch.goes_on and self._pace.is_fast(begun, alone=alone):
-            done, error = self._files.commit(batch.records)
+            done, error = self._files.commit(batch.records, batch.bytes)
             self._committed(batch, done, error, time.monotonic() - begun)
         else:
             self._busy = True
@@ -189,7 +191,7 @@ class Spool:
         """The thread: one batch after another."""
         while (batch := self._work.get()) is not None:
             begun = time.monotonic()
-            done, error = self._files.commit(batch.records)
+            done, error = self._files.commit(batch.records, batch.bytes)
             seconds = time.monotonic() - begun
             with suppress(RuntimeError):  # the loop has ended without waiting for us
                 self._loop.call_soon_threadsafe(self._after, batch, done, error, seconds)
@@ -197,23 +199,25 @@ class Spool:
     def _after(self, batch: Batch, done: int, error: OSError | None, seconds: float) -> None:
         self._busy = False
         self._committed(batch, done, error, seconds)
-        self._dispatch()
+        # Not at once: who was told just now may have the next thing to say.
+        self._loop.call_soon(self._dispatch)
 
     def _committed(self, batch: Batch, done: int, error: OSError | None, seconds: float) -> None:
-        room = self.room
+        room, waiters, kinds = self._room, batch.waiters, batch.kinds
         room.waiting -= batch.bytes
-        room.open_requests -= batch.kinds[:done].count(Kind.END)
+        if error is not None:
+            room.open_requests -= kinds[done:].count(BEGIN)
+            self._failed(waiters[done:], error)
+            del waiters[done:], kinds[done:]
+        room.open_requests -= kinds.count(END)
         if not batch.goes_on:
             self._pace.took(seconds, time.monotonic())
         self._observe(seconds, done)
-        for waiter in batch.waiters[:done]:
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
             else:
                 self._bequeath(waiter, True)
-        if error is not None:
-            room.open_requests -= batch.kinds[done:].count(Kind.BEGIN)
-            self._failed(batch.waiters[done:], error)
         if not self._files.has_spare:
             self._prepare()
 

@@ -154,7 +154,6 @@ async def remember(gateway: Gateway, mine: Contestant, count: int) -> tuple[int,
             wrk, mine.url, mine.headers, 32, 5.0, BENCH / "load.lua", world.LOAD_CORE
         )
         done += load.requests_per_second * 5
-        gateway.lines.clear()
     return before, world.resident_bytes(gateway.process.pid)
 
 

@@ -44,5 +44,4 @@ async def _spent(it: Contestant, gateway: Gateway) -> float:
         wrk, it.url, it.headers, CONNECTIONS, SECONDS, BENCH / "load.lua", world.LOAD_CORE
     )
     used = world.processor_seconds(gateway.process.pid) - before
-    gateway.lines.clear()
     return used / (load.requests_per_second * SECONDS) * 1e6

@@ -196,6 +196,7 @@ async def ours(
             "spool": {"segment_kib": 16 * 1024, "max_mib": 2048},
         },
         module=module,
+        log=BENCH / f"{folder.name}.log",  # as the others' logs: read by nobody
     )
     await gateway.start()
     assert gateway.process is not None

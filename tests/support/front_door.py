@@ -25,6 +25,7 @@ from gateway.keyring import Terms as KeyTerms
 from gateway.limits.shell import Limiter, Terms
 from gateway.metrics import GatewayMetrics
 from gateway.misuse import MisuseNotes
+from gateway.moments import nanoseconds_of
 from gateway.own_key import OwnKey
 from gateway.relay import Relay
 from gateway.request_log import RequestLog
@@ -35,7 +36,7 @@ from gateway.transport import Transport
 from gateway.upstreams import Upstreams
 from ledger.changes import Changes
 from ledger.errors import Conflict, Unavailable, UnknownKey
-from ledger.identifiers import new_id
+from ledger.identifiers import new_text
 from ledger.key_strength import KeyHistory, Use
 from ledger.keys import Verifier
 from trust import apikeys, strength
@@ -68,6 +69,10 @@ class Clock:
     def moment(self) -> datetime:
         """The same as a date."""
         return BEGIN + timedelta(seconds=self.seconds)
+
+    def nanoseconds(self) -> int:
+        """The same in nanoseconds since 1970."""
+        return nanoseconds_of(self.moment())
 
 
 class KeyBook:
@@ -200,18 +205,18 @@ class Door:
         nobody: Any = NoEngine()
         limiter = Limiter(nobody, self.metrics, Terms(), now=clock, clock=clock.moment)
         relay = Relay("n", transport, upstreams, nobody, limiter, self.metrics, timeouts, limits,
-                      clock.moment, nobody, {})  # fmt: skip
+                      clock.nanoseconds, nobody, {})  # fmt: skip
         self._quiet = os.open(os.devnull, os.O_WRONLY)
         gate = KeyringGate(self.keyring, PEPPERS, self.metrics, clock.moment, clock.wall,
                            Sources(burst, 1))  # fmt: skip
         app = Gateway(
             gate, limiter, relay, upstreams, nobody, self.metrics, limits,
-            RequestLog(clock.moment, journal=False, file_descriptor=self._quiet),
+            RequestLog(clock.nanoseconds, journal=False, file_descriptor=self._quiet),
             self.misuse, OwnKey(book, clock.moment, clock),
             StepUp(nobody, self.misuse.note, clock.moment),
             DistantSources({}, self.misuse.note, clock),
         )  # fmt: skip
-        self.front = Front(app, timeouts, limits, new_id, app.refused)
+        self.front = Front(app, timeouts, limits, new_text, app.refused)
         self._transport = transport
 
     def hear(self) -> None:

@@ -7,6 +7,7 @@ logs is kept, so that tests can look for what must not be in there.
 import asyncio
 import fcntl
 import json
+import os
 import signal
 import socket
 import ssl
@@ -57,6 +58,8 @@ class Gateway:
     notify: socket.socket | None = None
     systemd: Systemd | None = None
     module: str = "gateway"
+    # Where its log goes, when nobody is to pay for reading it; `lines` has what it says at first.
+    log: Path | None = None
     _reading: asyncio.Task[None] | None = None
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _number: int = field(default_factory=lambda: next(_NUMBERS))
@@ -106,15 +109,16 @@ class Gateway:
         if self.systemd is not None:
             command, passed = self.systemd.command(*arguments), self.systemd.descriptors
             environment |= self.systemd.environment
-        self.process = await asyncio.create_subprocess_exec(
-            *command,
-            pass_fds=passed,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-            cwd=installed(),
-            limit=1 << 22,
-        )
+        with (self.log or Path(os.devnull)).open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command,
+                pass_fds=passed,
+                stdout=asyncio.subprocess.PIPE if self.log is None else log,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment,
+                cwd=installed(),
+                limit=1 << 22,
+            )
         self._reading = asyncio.create_task(self._read())
         async with asyncio.timeout(START_SECONDS):
             await self._ready.wait()
@@ -208,15 +212,25 @@ class Gateway:
         return settings
 
     async def _read(self) -> None:
-        assert self.process is not None and self.process.stdout is not None
-        async for raw in self.process.stdout:
-            line = raw.decode().rstrip()
-            self.lines.append(line)
-            if not self._ready.is_set() and '"ready"' in line:
-                told = json.loads(line)
-                self.port, self.metrics_port = told["port"], told["metrics_port"]
-                self._ready.set()
+        assert self.process is not None
+        if self.process.stdout is not None:
+            async for raw in self.process.stdout:
+                self._hear(raw.decode().rstrip())
+        elif self.log is not None:
+            while self.process.returncode is None and not self._ready.is_set():
+                await asyncio.sleep(0.05)
+                self.lines.clear()
+                for line in self.log.read_text().splitlines():
+                    self._hear(line)
+            await self.process.wait()
         self._ready.set()
+
+    def _hear(self, line: str) -> None:
+        self.lines.append(line)
+        if not self._ready.is_set() and '"ready"' in line and line.endswith("}"):
+            told = json.loads(line)
+            self.port, self.metrics_port = told["port"], told["metrics_port"]
+            self._ready.set()
 
 
 async def until(happened: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +20,7 @@ from gateway.spool import shipped
 from gateway.spool.record import finished, started
 from gateway.spool.room import RECORD_ROOM
 from gateway.spool.writer import Spool
-from ledger.identifiers import new_id
+from ledger.identifiers import new_text
 from ledger.requests import Outcome
 from tests.integration.gateway.conftest import Starter
 from tests.integration.gateway.test_spool import say
@@ -78,13 +77,13 @@ async def write_requests(folder: Path, count: int, node: str) -> None:
     """So many answered requests, as a gateway writes them."""
     spool = Spool(folder, segment_bytes=SEGMENT_KIB << 10, max_bytes=MAX_MIB << 20,
                   shipped=shipped.load(folder).at)  # fmt: skip
-    now = datetime.now(UTC)
+    now = time.time_ns()
     ending = Ending(Outcome.ANSWERED, now, 10, 200, 5, 3, 5, "engine")
     try:
         for begin in range(0, count, TOGETHER):
             size = min(TOGETHER, count - begin)
             intents = [
-                Intent(new_id(), "key", "default", node, "chat_completions", "m", False, now,
+                Intent(new_text(), "key", "default", node, "chat_completions", "m", False, now,
                        f"hour-{begin + place}", None) for place in range(size)
             ]  # fmt: skip
             while spool.room.free < 4 * size * RECORD_ROOM:

@@ -70,6 +70,8 @@ async def test_metrics_count_what_happened_and_all_series_exist_before(
     assert after[tokens.format("prompt")] == 2 * PROMPT_TOKENS
     assert after[tokens.format("completion")] == 4
     assert after["gateway_time_to_first_token_seconds_count[]"] == 1
+    own_ms = after["gateway_overhead_seconds_sum[]"] * 1000
+    assert own_ms % 1 > 1e-6, "the loop's clock counts whole milliseconds, and most requests fewer"
     refused = "gateway_auth_failures_total[('reason', 'missing'), ('source', 'loopback')]"
     assert after[refused] == 1
     failed = "gateway_upstream_errors_total[('reason', 'failed'), ('upstream', 'engine')]"

@@ -1,7 +1,7 @@
 """`fedctl prompts ...` on a real database, with a real guardian; and its upkeep."""
 
 import json
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -46,10 +46,10 @@ class PromptDesk(Desk):
             "SELECT encode(vouched, 'hex') FROM ledger.custody_sealing", "federation"
         )
         to = sealing_key(bytes.fromhex(blob), "default/prompts", self.server.authority.ca_pem)
-        now, request = datetime.now(UTC), new_id()
-        item = content.sealed_to(record.content_id(request), pack(BODY, ANSWER), to)
+        now, request = time.time_ns(), new_id()
+        item = content.sealed_to(record.content_id(str(request)), pack(BODY, ANSWER), to)
         intent = Intent(
-            request, "k", "default", "g", "chat_completions", "m", False, now, "r", None
+            str(request), "k", "default", "g", "chat_completions", "m", False, now, "r", None
         )
         ending = Ending(Outcome.ANSWERED, now, 1, 200, prompt=item.reference())
 
@@ -123,7 +123,7 @@ async def test_the_guardian_erases_what_is_due_and_nothing_else(
     old = "ALTER TABLE ledger.contents DISABLE TRIGGER only_erased; UPDATE ledger.contents SET " \
         "stored_at = now() - interval '31 days' WHERE id <> '{}'; " \
         "ALTER TABLE ledger.contents ENABLE TRIGGER only_erased"  # fmt: skip
-    desk.server.psql(old.format(record.content_id(requests[0])), "federation")
+    desk.server.psql(old.format(record.content_id(str(requests[0]))), "federation")
     share = desk.share(ALL[2])
     kept = "SELECT id FROM ledger.contents WHERE envelope IS NOT NULL"
     with guarding(make_guardian(desk.server, tmp_path / "g", share)) as guardian:
@@ -132,7 +132,7 @@ async def test_the_guardian_erases_what_is_due_and_nothing_else(
             return len(desk.server.psql(kept, "federation").split()) == 1
 
         await until(gone)
-        assert desk.server.psql(kept, "federation") == str(record.content_id(requests[0]))
+        assert desk.server.psql(kept, "federation") == str(record.content_id(str(requests[0])))
 
         async def told() -> bool:
             return (

@@ -213,8 +213,9 @@ async def test_only_what_may_change_a_tier_makes_a_key_due(
     assert await waiting() == {strong.id, weak.id}
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 async def test_answered_requests_are_credited_once_by_the_audit(
-    operator: Connection, gateway: Connection
+    operator: Connection, gateway: Connection, at_once: bool
 ) -> None:
     """Two gateways ship the same hour, again and again; failed requests are worth nothing."""
     key, now = await make(operator), datetime.now(UTC)
@@ -226,7 +227,8 @@ async def test_answered_requests_are_credited_once_by_the_audit(
         )  # fmt: skip
         end = RequestOutcome(outcome, now, 5, status=200)
         bodies = request_events(intent, end)
-        await ship(gateway, bodies)
+        for part in (bodies,) if at_once else (bodies[:1], bodies[1:]):
+            await ship(gateway, part)
         await ship(gateway, bodies)
 
     for outcome in set(Outcome) - {Outcome.ANSWERED, Outcome.LOST}:

@@ -66,6 +66,35 @@ async def test_events_sent_again_change_nothing(
     assert await latest_requests(operator) == (RequestRecord(intent, ANSWERED),)
 
 
+async def test_one_call_ends_what_was_begun_before_and_keeps_what_is_whole_or_open(
+    gateway: Connection, operator: Connection, intent: RequestIntent
+) -> None:
+    earlier, whole, still_open = (
+        [replace(intent, id=new_id()) for _ in range(300)] for _ in range(3)
+    )
+    for begun in (earlier[:200], earlier[200:]):
+        await ship(gateway, [request_events(one, ANSWERED)[0] for one in begun])
+    events = [
+        *(event for one in whole for event in request_events(one, ANSWERED)),
+        *(request_events(one, ANSWERED)[1] for one in earlier),
+        *(request_events(one, None)[0] for one in still_open),
+    ]
+    assert await ship(gateway, events) == 1200
+    found = {row.intent.id: row.outcome for row in await latest_requests(operator, 1000)}
+    assert found == {one.id: ANSWERED for one in (*earlier, *whole)} | {
+        one.id: None for one in still_open
+    }
+
+
+async def test_a_beginning_sent_again_with_its_end_is_completed(
+    gateway: Connection, operator: Connection, intent: RequestIntent
+) -> None:
+    both = request_events(intent, ANSWERED)
+    await ship(gateway, both[:1])
+    assert await ship(gateway, both) == 1
+    assert await latest_requests(operator) == (RequestRecord(intent, ANSWERED),)
+
+
 async def test_two_ends_of_one_request_are_a_conflict_and_nothing_of_the_call_stays(
     gateway: Connection, operator: Connection, intent: RequestIntent
 ) -> None:

@@ -49,7 +49,7 @@ def test_a_family_without_labels_is_there_from_the_start() -> None:
 
 def test_a_status_that_nobody_foresaw_is_counted_too() -> None:
     metrics = GatewayMetrics(["engine"])
-    metrics.request("other", 418, 0.2)
-    metrics.request("other", 418, 0.2)
+    metrics.routes["other"].over(418, 0.2)
+    metrics.routes["other"].over(418, 0.2)
     labels = {"route": "other", "status": "418"}
     assert metrics.registry.get_sample_value("gateway_requests_total", labels) == 2

@@ -1,7 +1,5 @@
 """What is read of a request before it is relayed."""
 
-from uuid import UUID
-
 import orjson
 import pytest
 from hypothesis import given
@@ -9,6 +7,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadRequest, NotAuthenticated, NotJson
 from gateway.request import (
+    DECIDING_FIELDS,
+    USUAL_FIELDS,
     Call,
     authorization,
     bearer,
@@ -22,13 +22,15 @@ from gateway.request import (
 from gateway.routes import ROUTES
 
 CHAT, EMBEDDINGS = ROUTES["/v1/chat/completions"], ROUTES["/v1/embeddings"]
-FRESH = UUID(int=7)
+FRESH = "0192f0c1-0000-7000-8000-000000000000"
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 def test_model_and_stream_are_read_and_the_body_stays_as_it_is() -> None:
     body = b'{"model": "m", "stream": false, "anything": {"else": [1, 2.0]}}'
-    assert parse_call(body, CHAT) == Call("m", False, body)
+    call = parse_call(body, CHAT)
+    assert (call.model, call.stream, call.body) == ("m", False, body)
+    assert (call.max_tokens, call.answers, call.hides_usage) == (None, 1, False)
     assert parse_call(b'{"model":"m","stream":null}', CHAT).stream is False
 
 
@@ -58,6 +60,11 @@ def test_a_deciding_name_in_another_case_is_refused(name: str) -> None:
         parse_call(orjson.dumps({"model": "m", name: "other"}), CHAT)
 
 
+def test_no_usual_name_is_a_deciding_one_in_another_case() -> None:
+    assert all(name.casefold() == name for name in USUAL_FIELDS)
+    assert USUAL_FIELDS.issuperset(DECIDING_FIELDS)
+
+
 @pytest.mark.parametrize(
     ("value", "kept"),
     [
@@ -73,7 +80,7 @@ def test_a_deciding_name_in_another_case_is_refused(name: str) -> None:
 )
 def test_a_request_id_is_a_plain_token_or_ours(value: bytes, kept: bool) -> None:
     found = request_id({b"x-request-id": value}, FRESH)
-    assert found == (value.decode("latin-1") if kept else str(FRESH))
+    assert found == (value.decode("latin-1") if kept else FRESH)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,20 @@ async def test_an_engine_without_configured_models_serves_what_it_lists() -> Non
         upstreams.resolve("c")
 
 
+async def test_what_an_engine_lists_counts_until_it_lists_something_else() -> None:
+    answers = {"https://one": b'{"data":[{"id":"a","max_model_len":8192},{"id":"b"}]}'}
+    upstreams = made(answers, upstream("one"), upstream("two"), aliases={"gpt": "a"})
+    assert not upstreams.offers("gpt") and upstreams.context_of("gpt") is None
+    await upstreams.look()
+    assert upstreams.offers("gpt") and upstreams.offers("b")
+    assert (upstreams.context_of("gpt"), upstreams.context_of("b")) == (8192, None)
+    answers["https://two"] = b'{"data":[{"id":"a","max_model_len":16384}]}'
+    answers["https://one"] = b'{"data":[]}'
+    await upstreams.look()
+    assert upstreams.context_of("a") == 16384 and not upstreams.offers("b")
+    assert upstreams.spare("a", ()) is upstreams.engines[1]
+
+
 async def test_a_key_sees_its_models_only_and_no_paths() -> None:
     upstreams = made({"https://one": LISTING}, upstream("one"), upstream("two", "a"))
     await upstreams.look()

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.identifiers import RANDOM_BITS, Sequence, milliseconds_of, new_id, uuid7
+from ledger.identifiers import (
+    RANDOM_BITS,
+    Sequence,
+    milliseconds_of,
+    new_id,
+    new_text,
+    text7,
+    uuid7,
+)
 
 
 def test_the_rfcs_own_example() -> None:
@@ -25,6 +33,11 @@ def test_version_variant_and_time_are_where_they_belong(moment: int, random: int
     assert milliseconds_of(made) == moment
 
 
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**RANDOM_BITS - 1))
+def test_the_text_is_that_of_the_uuid(moment: int, random: int) -> None:
+    assert text7(moment, random) == str(uuid7(moment, random))
+
+
 @pytest.mark.parametrize(("moment", "random"), [(-1, 0), (2**48, 0), (0, -1), (0, 2**74)])
 def test_what_does_not_fit_is_refused(moment: int, random: int) -> None:
     with pytest.raises(ValueError, match="bits"):
@@ -37,6 +50,12 @@ def test_ids_grow_whatever_the_clock_does(clock: list[int], random: int) -> None
     moments = iter(clock)
     ids = Sequence(lambda: next(moments), lambda bits: random >> (RANDOM_BITS - bits))
     made = [ids.next() for _ in clock]
+    assert made == sorted(set(made))
+
+
+def test_texts_and_uuids_are_of_one_order() -> None:
+    ids = Sequence(lambda: 7)
+    made = [str(ids.next()) if n % 2 else ids.next_text() for n in range(50)]
     assert made == sorted(set(made))
 
 
@@ -64,6 +83,7 @@ def test_threads_share_one_order() -> None:
 
 def test_a_new_id_is_of_now() -> None:
     assert abs(milliseconds_of(new_id()) - time.time() * 1000) < 60_000
+    assert UUID(new_text()) < new_id()
 
 
 def test_a_forked_child_makes_ids_of_its_own() -> None:

@@ -28,7 +28,7 @@ CASES: list[tuple[dict[str, Any], int | None, int]] = [
 
 @pytest.mark.parametrize(("body", "bound", "many"), CASES)
 def test_what_a_body_says(body: dict[str, Any], bound: int | None, many: int) -> None:
-    assert (completion_bound(body), answers(body)) == (bound, many)
+    assert (completion_bound(body, answers(body)), answers(body)) == (bound, many)
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.none())
@@ -39,7 +39,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.non
 @given(st.dictionaries(st.sampled_from(["max_tokens", "n", "best_of", "prompt"]), VALUES))
 def test_nothing_a_client_sends_breaks_it_or_makes_it_negative(body: dict[str, Any]) -> None:
     assert answers(body) >= 1
-    assert (completion_bound(body) or 0) >= 0
+    assert (completion_bound(body, answers(body)) or 0) >= 0
 
 
 def test_without_a_bound_every_answer_may_be_as_long_as_the_model() -> None:

@@ -77,3 +77,50 @@ def test_the_frame_behind_damage_is_found_by_its_number() -> None:
     found = frame.find(bytes(whole), 0, 3, 0)
     assert found is not None and (found.sequence, found.records) == (2, (b"b",))
     assert frame.find(bytes(whole), 0, 3, 3) is None
+
+
+def as_before(batches: list[list[bytes]], segment: int = 3) -> bytes:
+    """As releases before wrote them: frames at multiples of 8, one right behind the other."""
+    out, sequence = b"", 1
+    for batch in batches:
+        whole = frame.encode(segment, sequence, batch)
+        end = frame.HEADER_BYTES + sum(frame.cost(len(record)) for record in batch)
+        out += whole[: end + -end % 8]
+        sequence += len(batch)
+    return out
+
+
+@given(RECORDS)
+def test_frames_begin_at_blocks(batches: list[list[bytes]]) -> None:
+    whole = written(batches)
+    places = [(found.begin % frame.BLOCK, found.end % frame.BLOCK)
+              for found in frame.walk(whole, 0, 3)]  # fmt: skip
+    assert places == [(0, 0)] * len(batches)
+    assert len(whole) % frame.BLOCK == 0
+
+
+@given(RECORDS, st.integers(0, 2000))
+def test_what_an_earlier_release_wrote_is_read(batches: list[list[bytes]], rest: int) -> None:
+    flat = [record for batch in batches for record in batch]
+    assert read(as_before(batches) + bytes(rest)) == list(enumerate(flat, start=1))
+
+
+@given(RECORDS, RECORDS)
+def test_where_frames_end_does_not_depend_on_where_reading_begins(
+    old: list[list[bytes]], new: list[list[bytes]]
+) -> None:
+    for whole in (as_before(old), written(new)):
+        frames = list(frame.walk(whole, 0, 3))
+        for place, found in enumerate(frames):
+            start = found.begin - found.begin % frame.BLOCK
+            again = list(frame.walk(whole[start:], found.begin - start, 3))
+            assert [each.sequence for each in again] == [e.sequence for e in frames[place:]]
+            assert [each.end + start for each in again] == [e.end for e in frames[place:]]
+
+
+def test_a_bit_that_flips_behind_a_frame_is_damage_that_costs_no_record() -> None:
+    whole = bytearray(written([[b"a"], [b"b"]]))
+    whole[100] ^= 1
+    assert read(bytes(whole)) == [(1, b"a")]
+    found = frame.find(bytes(whole), 40, 3, 1)
+    assert found is not None and found.records == (b"b",)

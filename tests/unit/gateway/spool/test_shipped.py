@@ -7,7 +7,7 @@ from gateway.spool import shipped
 from gateway.spool.mark import Point
 from gateway.spool.reader import Progress
 
-LONG = Progress(Point(9, 4096, 70), {UUID(int=number): "key" for number in range(400)}, 3, 1)
+LONG = Progress(Point(9, 4096, 70), {str(UUID(int=number)): "key" for number in range(400)}, 3, 1)
 SHORT = Progress(Point(10, 0, 71))
 
 
