@@ -2,7 +2,7 @@
 
 BackupError
 ├── CommandFailed    pgBackRest ended with an error, or did not end in time
-│   └── Busy         another backup of the same databases is at work
+│   └── Busy         another pgBackRest of the same databases is at work
 ├── Corrupt          pgBackRest met a page or a file whose checksum is wrong: it only warns of that
 └── Unreadable       what pgBackRest said is not what it says
 """
@@ -17,7 +17,7 @@ class CommandFailed(BackupError):
 
 
 class Busy(CommandFailed):
-    """The databases are locked by a backup to another repository, which will end."""
+    """Locked by WAL that is being stored or a backup to another repository, which will end."""
 
 
 class Corrupt(BackupError):

@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -85,7 +86,8 @@ class Repository:
         output = done.stdout + done.stderr
         if done.returncode != 0:
             said = " / ".join(warnings(output)) or output.strip()[-500:]
-            failed = Busy if LOCKED in output else CommandFailed
+            held = LOCKED.search(output) and not LOCK_REFUSED.search(output)
+            failed = Busy if held else CommandFailed
             raise failed(f"pgbackrest {command} ended with {done.returncode}: {said}")
         return output
 
@@ -120,7 +122,7 @@ class Repository:
             except Busy:
                 if time.monotonic() > give_up:
                     raise
-                LOG.info("another repository's backup is at work: waiting for it")
+                LOG.info("another pgBackRest holds the lock for %s: waiting for it", command)
                 time.sleep(BUSY_PAUSE_SECONDS)
 
     def verify(self) -> str:
@@ -133,7 +135,10 @@ class Repository:
 # An archiver that was refused three times (by a repository that was not there yet) rests a minute.
 PATIENT = ("--archive-timeout=150",)
 BUSY_PAUSE_SECONDS = 5.0
-LOCKED = "LockAcquireError"
+# The name when a database's node says it, the number when this one does: WAL that is being stored
+# holds the archive's lock for a moment. A lock file that may not be opened is nobody's lock.
+LOCKED = re.compile(r"LockAcquireError|\[050\]")
+LOCK_REFUSED = re.compile(r"lock on file '[^']*': (?!Resource temporarily unavailable)")
 LOUD = ("--log-level-console=info", "--log-level-stderr=off")
 
 

@@ -51,6 +51,7 @@ def test_it_listens_on_the_nodes_own_address(tmp_path: Path, node: SimulatedNode
     assert f"--web.listen-address={where.node.address}:{port}" in unit
 
 
+@pytest.mark.programs
 def test_the_exporter_knows_every_collector() -> None:
     program = "prometheus-node-exporter"
     assert shutil.which(program), "run python -m tests.support.requirements"

@@ -164,29 +164,60 @@ def test_what_is_unknown_is_not_exported() -> None:
     assert 'federation_backup_job_good{repository="2"} 0' in text
 
 
-def test_a_backup_waits_for_the_other_repositorys_and_not_for_other_failures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> shell.Repository:
+    """A repository whose pgBackRest is the shell script that a test puts into `pgbackrest`."""
+    (tmp_path / "key").write_text("k")
+    (tmp_path / "pass").write_text("p")
+    monkeypatch.setattr(shell, "BUSY_PAUSE_SECONDS", 0.01)
+    settings = BackupSettings(
+        node="one", repository=1, databases=1, program=tmp_path / "pgbackrest",
+        hosts=("one",), addresses=("192.0.2.1",),
+        key_path=tmp_path / "key", passphrase_path=tmp_path / "pass",
+    )  # fmt: skip
+    return shell.Repository(settings, {shell.RUNTIME_VARIABLE: str(tmp_path)})
+
+
+def put_program(tmp_path: Path, refusal: str, code: int) -> None:
+    """A pgBackRest that refuses twice, then does it, then has no room."""
     program, tried = tmp_path / "pgbackrest", tmp_path / "tried"
     program.write_text(
         "#!/bin/sh\n"
         f"echo x >>{tried}; n=$(wc -l <{tried})\n"
         '[ "$n" -gt 3 ] && { echo "ERROR: [025]: no room"; exit 25; }\n'
         '[ "$n" = 3 ] && { echo done; exit 0; }\n'
-        'echo "ERROR: [056]: unable to check pg1: [LockAcquireError] raised"; exit 56\n'
+        f'echo "{refusal}"; exit {code}\n'
     )
     program.chmod(0o755)
-    (tmp_path / "key").write_text("k")
-    (tmp_path / "pass").write_text("p")
-    monkeypatch.setattr(shell, "BUSY_PAUSE_SECONDS", 0.01)
-    settings = BackupSettings(
-        node="one", repository=1, databases=1, program=program,
-        hosts=("one",), addresses=("192.0.2.1",),
-        key_path=tmp_path / "key", passphrase_path=tmp_path / "pass",
-    )  # fmt: skip
-    repository = shell.Repository(settings, {shell.RUNTIME_VARIABLE: str(tmp_path)})
-    assert repository.backup("full") == "done\n"
-    assert len(tried.read_text().splitlines()) == 3
+
+
+HELD = "unable to acquire lock on file '/l/f-archive.lock': Resource temporarily unavailable"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        ("ERROR: [056]: unable to check pg1: [LockAcquireError] raised", 56),
+        (f"ERROR: [050]: {HELD}", 50),
+        (f"ERROR: [050]: raised from remote-0 tls protocol on 'one': {HELD}", 50),
+    ],
+)
+def test_a_job_waits_for_anothers_lock_and_not_for_other_failures(
+    tmp_path: Path, repository: shell.Repository, refusal: str, code: int
+) -> None:
+    put_program(tmp_path, refusal, code)
+    repository.ready()
+    assert len((tmp_path / "tried").read_text().splitlines()) == 3
     with pytest.raises(CommandFailed, match="no room") as failed:
         repository.backup("full")
+    assert not isinstance(failed.value, Busy)
+
+
+def test_a_lock_file_that_may_not_be_opened_is_told_at_once(
+    tmp_path: Path, repository: shell.Repository
+) -> None:
+    denied = HELD.replace("Resource temporarily unavailable", "Permission denied")
+    put_program(tmp_path, f"ERROR: [050]: {denied}", 50)
+    with pytest.raises(CommandFailed, match="Permission denied") as failed:
+        repository.ready()
     assert not isinstance(failed.value, Busy)
