@@ -24,7 +24,7 @@ from tests.bench import gateway_world as world
 from tests.bench.gateway_keys import cost_of_keys
 from tests.bench.gateway_load import Load, Streams, streams, wrk
 from tests.bench.gateway_world import BENCH, Contestant
-from tests.bench.machine import machine
+from tests.bench.machine import machine, policies_that_count
 from tests.support.gateway import Gateway
 from tests.support.postgres import Server, quickest_place, throwaway
 from tests.support.requirements import install, no_service_starts
@@ -50,7 +50,7 @@ def main() -> int:
     chosen = parser.parse_args()
     prepare()
     os.sched_setaffinity(0, {int(world.LOAD_CORE)})
-    with throwaway(folder=quickest_place()) as database:
+    with policies_that_count(), throwaway(folder=quickest_place()) as database:
         database.fresh_database()
         return asyncio.run(run(chosen, database))
 

@@ -22,6 +22,7 @@ from tests.bench import gateway_world as world
 from tests.bench.gateway import prepare
 from tests.bench.gateway_load import BODY, latency
 from tests.bench.gateway_world import BENCH
+from tests.bench.machine import policies_that_count
 from tests.support.gateway import Gateway
 from tests.support.postgres import Server, throwaway
 from trust import apikeys
@@ -60,7 +61,7 @@ class Cost:
 def main() -> int:
     """Run and print; 1 when cost grows."""
     prepare()
-    with throwaway() as database:
+    with policies_that_count(), throwaway() as database:
         database.fresh_database()
         return asyncio.run(run(database))
 

@@ -215,7 +215,8 @@ def _pin(process_id: int) -> None:
 
 def _give_way(database: Server) -> None:
     """PostgreSQL takes what time is left on its core: on a fleet it has machines of its own, and
-    here it would take it from the load generator and the stub of whoever is measured next.
+    here it would take it from the load generator and the stub of whoever is measured next. It does
+    so only where `policies_that_count`.
     """
     assert database.process is not None
     postmaster = database.process.pid
