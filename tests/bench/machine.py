@@ -22,9 +22,9 @@ def policies_that_count(setting: Path = AUTOGROUP) -> Iterator[None]:
     """Have the scheduler weigh processes and not sessions during the block.
 
     With autogroups (`sched(7)`; where no control groups are used, as in a bare shell) each session
-    gets its share of a core, and every process of PostgreSQL is a session of its own: SCHED_IDLE and
-    nice then count within it alone, and what is to give way takes as much as whoever it gives way
-    to. Raises PermissionError for who may not change that.
+    gets its share of a core, and every process of PostgreSQL is a session of its own: SCHED_IDLE
+    and nice then count within it alone, and what is to give way takes as much as whoever it gives
+    way to. Raises PermissionError for who may not change that.
     """
     before = setting.read_text() if setting.exists() else "0\n"
     if before.strip() == "0":
