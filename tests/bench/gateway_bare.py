@@ -8,6 +8,7 @@ passes all else on.
 import asyncio
 import sys
 from collections import deque
+from contextlib import suppress
 from typing import ClassVar
 
 import httptools
@@ -25,6 +26,11 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # The engine lets go of what nobody used for a while.
+        with suppress(ValueError):
+            self.idle.remove(self)
 
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
