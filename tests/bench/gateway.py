@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import gateway_world as world
+from tests.bench.gateway_floor import durability
 from tests.bench.gateway_keys import cost_of_keys
 from tests.bench.gateway_load import Load, Streams, streams, wrk
 from tests.bench.gateway_world import BENCH, Contestant
@@ -88,6 +89,7 @@ async def run(chosen: argparse.Namespace, database: Server) -> int:
             many = await rounds(contestants, chosen.connections, chosen)
             behind = await shipping(gateway)
             one = await rounds(contestants, 1, chosen)
+            disk = await durability(_folder(folder, "disk"))
             memory = await remember(gateway, mine, chosen.memory_requests)
         finally:
             await gateway.stop()
@@ -96,7 +98,7 @@ async def run(chosen: argparse.Namespace, database: Server) -> int:
     report = (
         table(contestants, many, one)
         + "\n\n"
-        + rest(memory, chosen.memory_requests, behind, keys, flows)
+        + rest(memory, chosen.memory_requests, behind, keys, flows, disk)
     )
     verdicts = judged(contestants, many, one, memory, keys, flows)
     text = report + "\n\n" + "\n".join(f"* {line}" for line, _ in verdicts)
@@ -205,10 +207,14 @@ def rest(
     behind: float,
     keys: tuple[float, float],
     flows: dict[str, Streams],
+    disk: tuple[float, float],
 ) -> str:
-    """Shipping, memory, keys and streams."""
+    """The disk, shipping, memory, keys and streams."""
     before, after = (size / 2**20 for size in memory)
     lines = [
+        "Two synced writes of one block, and nothing else (a request of ours has to wait for two): "
+        f"p50 {disk[0]:.3f} ms, p99 {disk[1]:.3f} ms.",
+        "",
         f"After the last round of all contestants {behind:.1f} s went by until the ledger had "
         "every record of ours.",
         "",
