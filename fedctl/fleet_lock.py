@@ -46,7 +46,11 @@ STARTED = 19
 
 
 class FleetLock:
-    """The lock of one run. A context manager: held inside the block, given back after it."""
+    """The lock of one run. A context manager: held inside the block, given back after it.
+
+    For one block: nodes refuse the claim's token from its end on, since what an interrupted run
+    asked of a node may be carried out after it was taken back.
+    """
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class FleetLock:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(ANSWER_SECONDS)
-        self._release()
+        self._release(lock_shell.leave)
 
     def _acquire(self) -> None:
         instead, standing = "", None
@@ -99,7 +103,7 @@ class FleetLock:
             if decision.verdict is Verdict.ACQUIRED:
                 self._tell_of_takeovers(answers)
                 return
-            self._release()
+            self._release(lock_shell.release)
             if decision.verdict is Verdict.UNREACHABLE or decision.record is None:
                 raise no_majority(self._links, self._nodes, len(answers))
             standing = decision.record
@@ -122,11 +126,11 @@ class FleetLock:
                 f"({held.reason}, since {held.since})"
             )
 
-    def _release(self) -> None:
+    def _release(self, how: Callable[[str], list[str]]) -> None:
         """Free it wherever there is a session; a node that cannot be told lets it expire."""
         links = self._links
         connected = [node for node in self._nodes if node.name in links.open]
-        ask(links, connected, lock_shell.release(self._claim.token))
+        ask(links, connected, how(self._claim.token))
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every):

@@ -32,6 +32,7 @@ if [ -e "$lock" ]; then
 fi
 case $verb in
 acquire)
+  if [ "$(cat "$folder/left" 2>/dev/null)" = "$token" ]; then echo "lost $now"; exit 0; fi
   if [ "$expires" -gt 0 ] && [ "$holder" != "$token" ] && [ "$holder" != "$instead" ]; then
     echo "held $now"; cat "$lock"; exit 0
   fi
@@ -51,7 +52,8 @@ renew)
   mv -f "$folder/new" "$lock" || exit 73
   echo "granted $now"
   ;;
-release)
+release | leave)
+  if [ "$verb" = leave ]; then printf '%s\n' "$token" >"$folder/left" || exit 73; fi
   if [ -n "$holder" ] && [ "$holder" = "$token" ]; then
     rm -f "$lock" || exit 73
     echo "released $now"
@@ -80,6 +82,13 @@ def renew(token: str, lease_seconds: int, head: str) -> list[str]:
 def release(token: str) -> list[str]:
     """Argument list that frees the lock if `token` holds it."""
     return _argv("release", token)
+
+
+def leave(token: str) -> list[str]:
+    """Argument list that frees the lock if `token` holds it, and has the node refuse `token` from
+    then on: an interrupted run's question may still be on its way, and come after this.
+    """
+    return _argv("leave", token)
 
 
 def show() -> list[str]:

@@ -1,5 +1,6 @@
 """Several operators, several nodes (folders), the real script: who gets the lock, who keeps it."""
 
+import _thread
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from fedctl import fleet_lock, lock_shell
 from fedctl.errors import Locked, NoMajority
 from fedctl.fleet_lock import FleetLock, claim_of, machine_id
+from fedctl.interrupts import INTERRUPTS
 from fedctl.lock import Claim, Record, Word, dead
 from fedctl.remote import Done, Links
 from inventory.home import Home
@@ -78,6 +80,31 @@ def test_it_is_free_afterwards_also_when_the_work_fails(ada: Operator, bob: Oper
     assert set(ada.shown()) == {Word.FREE}
     with bob.holding():
         pass
+
+
+def test_an_answer_that_comes_after_the_interruption_locks_nobody_out(
+    ada: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes are asked at once and each in its time: the last to act may do so after all else."""
+    run, left, late = FakeLink.run, threading.Event(), threading.Event()
+
+    def slow(link: FakeLink, argv: Sequence[str], **more: Any) -> Done:
+        if "acquire" in argv:
+            if link.node is NODES[-1]:
+                _thread.interrupt_main()
+            left.wait(60)
+            done = run(link, argv, **more)
+            if link.node is NODES[-1]:
+                late.set()
+            return done
+        return run(link, argv, **more)
+
+    monkeypatch.setattr(FakeLink, "run", slow)
+    with pytest.raises(KeyboardInterrupt), INTERRUPTS.active(), ada.holding():
+        pytest.fail("it was interrupted before")
+    left.set()
+    assert late.wait(60)
+    wait_until(lambda: set(ada.shown()) == {Word.FREE}, 5)
 
 
 def test_nodes_that_are_down_do_not_count_as_long_as_a_majority_answers(

@@ -68,6 +68,15 @@ def test_it_is_freed_by_its_holder_only(node: NodeFolder) -> None:
     assert node.acquire(THEIRS).word is Word.GRANTED
 
 
+def test_who_has_left_gets_it_no_more_and_others_do(node: NodeFolder) -> None:
+    assert node.ask(lock_shell.leave(OURS.token)).word is Word.FREE
+    assert node.acquire(OURS).word is Word.LOST, "it was asked before, and comes after"
+    assert node.show().word is Word.FREE
+    assert node.acquire(THEIRS).word is Word.GRANTED
+    assert node.ask(lock_shell.leave(THEIRS.token)).word is Word.RELEASED
+    assert node.show().word is Word.FREE
+
+
 def test_an_expired_one_is_taken_over_and_named(node: NodeFolder) -> None:
     node.acquire(OURS, lease=0)
     assert node.show().word is Word.FREE
