@@ -22,8 +22,9 @@ ENGINE_EXPOSURE_LIMIT = 4.0
 
 
 @pytest.fixture(scope="module")
-def hosts(fleet: Fleet) -> Iterator[dict[str, Host]]:
+def hosts(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
     """A testinfra connection to each node, as the operator, with pinned host keys only."""
+    shared = tmp_path_factory.mktemp("ssh")  # one connection a node, for all commands
     options = f"-o UserKnownHostsFile={fleet.home.known_hosts} -o StrictHostKeyChecking=yes"
     user = fleet.federation.operator_user
     yield {
@@ -31,6 +32,7 @@ def hosts(fleet: Fleet) -> Iterator[dict[str, Host]]:
             f"ssh://{user}@{node.address}",
             ssh_identity_file=str(lent_path(fleet.home)),
             ssh_extra_args=options,
+            controlpath=str(shared / "%C"),
             sudo=True,
         )
         for node in fleet.federation.nodes

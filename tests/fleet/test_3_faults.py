@@ -11,7 +11,6 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -175,20 +174,21 @@ def locked(fleet: Fleet) -> bool:
     return held
 
 
-@pytest.mark.parametrize("after_seconds", [0.3, 1.0, 2.0, 3.0, 4.5])
-def test_ctrl_c_at_any_phase(restored: Fleet, after_seconds: float) -> None:
-    for node in restored.federation.nodes:
-        drift(restored, node)
-    running = restored.start("apply", "--yes")
-    time.sleep(after_seconds)
-    with suppress(ProcessLookupError):  # a quick machine may be done by then
-        os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=300)
-    assert running.returncode in (INTERRUPTED, 0), errors
-    if running.returncode == 0:
-        assert not any(drifted(restored, node) for node in restored.federation.nodes)
-    assert "Traceback" not in errors
-    assert not locked(restored)
+def test_ctrl_c_at_any_phase(restored: Fleet) -> None:
+    """Each interruption is followed by another run, the last one by a whole one."""
+    for after_seconds in (0.3, 1.0, 2.0, 3.0, 4.5):
+        for node in restored.federation.nodes:
+            drift(restored, node)
+        running = restored.start("apply", "--yes")
+        time.sleep(after_seconds)
+        with suppress(ProcessLookupError):  # a quick machine may be done by then
+            os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=300)
+        assert running.returncode in (INTERRUPTED, 0), (after_seconds, errors)
+        if running.returncode == 0:
+            assert not any(drifted(restored, node) for node in restored.federation.nodes)
+        assert "Traceback" not in errors, after_seconds
+        assert not locked(restored), after_seconds
     restored.fedctl("apply", "--yes")
     restored.fedctl("plan", expect=0)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 NEEDED = {
     "postgresql-15": Path("/usr/lib/postgresql/15/bin/initdb"),
     "postgresql-15-pgaudit": Path("/usr/lib/postgresql/15/lib/pgaudit.so"),
+    "pgbackrest": Path("/usr/bin/pgbackrest"),
     "prometheus": Path("/usr/bin/promtool"),
     "prometheus-alertmanager": Path("/usr/bin/amtool"),
     "prometheus-node-exporter": Path("/usr/bin/prometheus-node-exporter"),
