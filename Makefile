@@ -35,7 +35,7 @@ test: check test-integration test-fleet ## Everything, the fleet tests on the la
 
 test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
 	@$(PY) -m tests.support.installed
-	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs" tests/ops
+	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs" tests/ops tests/unit
 	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration --ignore tests/integration/lab
 	@$(PYTEST) -q tests/integration/lab
 

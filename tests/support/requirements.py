@@ -21,6 +21,7 @@ NEEDED = {
     "prometheus-alertmanager": Path("/usr/bin/amtool"),
     "prometheus-node-exporter": Path("/usr/bin/prometheus-node-exporter"),
     "prometheus-postgres-exporter": Path("/usr/bin/prometheus-postgres-exporter"),
+    "age": Path("/usr/bin/age"),
     "nftables": Path("/usr/sbin/nft"),
     "nodejs": Path("/usr/bin/node"),
     "npm": Path("/usr/bin/npm"),

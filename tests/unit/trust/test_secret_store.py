@@ -1,7 +1,6 @@
 """trust/secret_store.py: what is on disk is encrypted, and no crash or crowd loses a secret."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -234,10 +233,9 @@ def test_an_exposed_identity_is_refused(store: SecretStore) -> None:
         store.find("one")
 
 
+@pytest.mark.programs
 def test_age_itself_opens_the_store(store: SecretStore) -> None:
     """The format is age's, not ours: whoever has lost this program still has the secrets."""
-    if shutil.which("age") is None:
-        pytest.skip("the age program is not installed")
     store.put("one", "by hand")
     command = ["age", "--decrypt", "-i", str(store.identity_path), str(store.path("one"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
