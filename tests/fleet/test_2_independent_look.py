@@ -32,7 +32,7 @@ def hosts(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
             f"ssh://{user}@{node.address}",
             ssh_identity_file=str(lent_path(fleet.home)),
             ssh_extra_args=options,
-            controlpath=str(shared / "%C"),
+            controlpath=str(shared / node.name),
             sudo=True,
         )
         for node in fleet.federation.nodes
