@@ -64,7 +64,7 @@ class Exchange:
         self._connection, self._version = connection, version
         self._loop = connection._loop
         self.method, self.headers, self.began = method, headers, monotonic()
-        self.path = (url.partition(b"?")[0] if b"?" in url else url).decode("latin-1")
+        self.path = (url if url.find(b"?") < 0 else url.partition(b"?")[0]).decode("latin-1")
         # What the audit calls this request; the client may have its own name for it.
         self.id = connection._front.new_id()
         self.request_id = request_id(headers, self.id)

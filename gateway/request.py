@@ -173,7 +173,7 @@ def _loaded(body: bytes) -> dict[str, Any]:
     if (
         body.count(b'"model"') > 1
         or body.count(b'"stream"') > 1
-        or (b"\\u00" in body and _SPELT_OTHERWISE.search(body))
+        or (body.find(b"\\u00") >= 0 and _SPELT_OTHERWISE.search(body))
     ):
         _no_name_twice(body)
     return value

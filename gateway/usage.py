@@ -153,14 +153,15 @@ class StreamReader:
             self.tail = self._buffer.rstrip(b"\r\n") + b"\n\n"
 
     def _plain(self, chunk: bytes) -> bool:
-        """Whether `chunk` is exactly one event that says nothing to us: most are."""
+        """Whether `chunk` is exactly one event that says nothing to us: most are. (`find`, because
+        `in` first tries bytes for a number, and makes an error of it.)"""
         return (
             chunk.endswith(b"}\n\n")
             and chunk.startswith(b"data: {")
             and chunk.count(b"\n") == 2
-            and b"\r" not in chunk
-            and b'"error"' not in chunk
-            and (b'"usage"' not in chunk or b'"usage":null' in chunk)
+            and chunk.find(b"\r") < 0
+            and chunk.find(b'"error"') < 0
+            and (chunk.find(b'"usage"') < 0 or chunk.find(b'"usage":null') >= 0)
             and self._ends == "done"
         )
 

@@ -1,11 +1,11 @@
 """UUID version 7 (RFC 9562 section 5.7): ids that sort by the time they were made.
 
-`uuid7`, `text7` and `derived7` are pure; `Sequence` adds what section 6.2 method 2 asks of one
-process: every id is greater than the one before, also within a millisecond and when the clock
-steps back.
+`uuid7` and `derived7` are pure; `Sequence` adds what section 6.2 method 2 asks of one process:
+every id is greater than the one before, also within a millisecond and when the clock steps back.
 
-An id is a UUID, or its text where one is made for every request: `uuid.UUID` costs as much as
-everything else here together.
+An id is a UUID, or its text where one is made for every request: `uuid.UUID` costs more than
+everything else here together. Of 74 random bits 12 are `high` and 62 `low`: the version lies
+before the ones, the variant before the others.
 """
 
 import os
@@ -18,8 +18,12 @@ from uuid import UUID
 
 RANDOM_BITS: Final = 74
 _RANDOM_LIMIT: Final = 1 << RANDOM_BITS
-_LOW_MASK: Final = (1 << 62) - 1
-_VERSION_AND_VARIANT: Final = 0x7 << 76 | 0b10 << 62
+_HIGH_BITS: Final = 12
+_LOW_BITS: Final = RANDOM_BITS - _HIGH_BITS
+_LOW_LIMIT: Final = 1 << _LOW_BITS
+_VARIANT: Final = 0b10 << _LOW_BITS
+# What the high bits are as text, behind the version.
+_HIGH_TEXTS: Final = [f"7{high:03x}" for high in range(1 << _HIGH_BITS)]
 _MILLISECONDS_LIMIT: Final = 1 << 48
 _POOL_BYTES: Final = 1024
 _STEP_BITS: Final = 32  # how far the random part is moved at most, within one millisecond
@@ -27,13 +31,12 @@ _STEP_BITS: Final = 32  # how far the random part is moved at most, within one m
 
 def uuid7(milliseconds: int, random_bits: int) -> UUID:
     """The id of a moment (milliseconds since 1970, 48 bits) and 74 random bits."""
-    return UUID(int=_number(milliseconds, random_bits))
-
-
-def text7(milliseconds: int, random_bits: int) -> str:
-    """The same id as it is written: 36 characters, in lower case."""
-    digits = _number(milliseconds, random_bits).to_bytes(16, "big").hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    if not 0 <= milliseconds < _MILLISECONDS_LIMIT:
+        raise ValueError(f"{milliseconds} ms does not fit into 48 bits")
+    if not 0 <= random_bits < _RANDOM_LIMIT:
+        raise ValueError(f"more than {RANDOM_BITS} random bits")
+    high, low = random_bits >> _LOW_BITS, random_bits & _LOW_LIMIT - 1
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | _VARIANT | low)
 
 
 def derived7(identifier: str, label: bytes) -> str:
@@ -42,18 +45,9 @@ def derived7(identifier: str, label: bytes) -> str:
     They are the last 74 of the digest's first 80: two of twenty hexadecimal digits are not whole.
     """
     digits = sha256(label + bytes.fromhex(identifier.replace("-", ""))).hexdigest()
-    first = int(digits[:5], 16)  # 6 bits that are not used, 12, and 2 that follow the variant
-    version = (0x7000 | first >> 2 & 0xFFF).to_bytes(2, "big").hex()
-    return f"{identifier[:13]}-{version}-{'89ab'[first & 3]}{digits[5:8]}-{digits[8:20]}"
-
-
-def _number(milliseconds: int, random_bits: int) -> int:
-    if not 0 <= milliseconds < _MILLISECONDS_LIMIT:
-        raise ValueError(f"{milliseconds} ms does not fit into 48 bits")
-    if not 0 <= random_bits < _RANDOM_LIMIT:
-        raise ValueError(f"more than {RANDOM_BITS} random bits")
-    high, low = random_bits >> 62 << 64, random_bits & _LOW_MASK
-    return milliseconds << 80 | high | low | _VERSION_AND_VARIANT
+    first = int(digits[1:5], 16)  # 2 bits that are not used, the 12, and 2 that follow the variant
+    high = _HIGH_TEXTS[first >> 2 & 0xFFF]
+    return f"{identifier[:13]}-{high}-{'89ab'[first & 3]}{digits[5:8]}-{digits[8:20]}"
 
 
 def milliseconds_of(identifier: UUID) -> int:
@@ -89,29 +83,45 @@ class Sequence:
     ) -> None:
         self._clock, self._randomness = clock, randomness or _Pool().bits
         self._lock = threading.Lock()
-        self._last = (-1, 0)
+        self._moment, self._high, self._low = -1, 0, 0
+        self._begin = ""  # of the text, up to the low bits
 
     def next(self) -> UUID:
         """An id greater than all before it."""
-        return uuid7(*self._step())
+        with self._lock:
+            self._step()
+            return uuid7(self._moment, self._high << _LOW_BITS | self._low)
 
     def next_text(self) -> str:
-        """The same, as it is written."""
-        moment, value = self._step()
-        return text7(moment, value)
-
-    def _step(self) -> tuple[int, int]:
+        """The same, as it is written: 36 characters, in lower case."""
         with self._lock:
-            now = self._clock()
-            moment, value = self._last
-            if now > moment:
-                moment, value = now, self._randomness(RANDOM_BITS)
+            self._step()
+            begin, low = self._begin, self._low
+        digits = (_VARIANT | low).to_bytes(8, "big").hex()
+        return f"{begin}{digits[:4]}-{digits[4:]}"
+
+    def _step(self) -> None:
+        now = self._clock()
+        if now > self._moment:
+            self._renew(now)
+            return
+        self._low += 1 + self._randomness(_STEP_BITS)
+        if self._low >= _LOW_LIMIT:
+            self._low -= _LOW_LIMIT
+            self._high += 1
+            if self._high < len(_HIGH_TEXTS):
+                self._spell()
             else:
-                value += 1 + self._randomness(_STEP_BITS)
-                if value >= _RANDOM_LIMIT:
-                    moment, value = moment + 1, self._randomness(RANDOM_BITS)
-            self._last = (moment, value)
-            return self._last
+                self._renew(self._moment + 1)
+
+    def _renew(self, moment: int) -> None:
+        self._moment = moment
+        self._high, self._low = self._randomness(_HIGH_BITS), self._randomness(_LOW_BITS)
+        self._spell()
+
+    def _spell(self) -> None:
+        digits = self._moment.to_bytes(6, "big").hex()
+        self._begin = f"{digits[:8]}-{digits[8:]}-{_HIGH_TEXTS[self._high]}-"
 
 
 _PROCESS: Final = Sequence()

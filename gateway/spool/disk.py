@@ -35,8 +35,8 @@ class Disk:
         self._zeros = memoryview(mmap.mmap(-1, ZEROS_BYTES))
 
     def open(self, path: Path, flags: int = 0) -> int:
-        """A descriptor for reading and writing; raises OSError."""
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+        """A descriptor whose writes are on disk when they return; raises OSError."""
+        file = os.open(path, os.O_RDWR | os.O_DSYNC | os.O_CLOEXEC | flags, 0o600)
         if self.is_direct:
             try:
                 fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_DIRECT)
@@ -68,13 +68,12 @@ class Disk:
             logger.info("spool is written", extra={"past_the_page_cache": self.is_direct})
 
     def _write(self, file: int, data: memoryview, offset: int) -> None:
-        # RWF_DSYNC is write and fdatasync in one call.
         try:
-            written = os.pwritev(file, (data,), offset, os.RWF_DSYNC)
+            written = os.pwrite(file, data, offset)
         except OSError as error:
             if error.errno != errno.EINVAL or not self._undirected(file):
                 raise
-            written = os.pwritev(file, (data,), offset, os.RWF_DSYNC)
+            written = os.pwrite(file, data, offset)
         if written != len(data):
             raise OSError(errno.EIO, "a short write")
 

@@ -32,9 +32,11 @@ _ALIGNMENT: Final = 8  # of every frame ever written
 DIGEST_BYTES: Final = 12
 _FIELDS: Final = struct.Struct("<4sIIQ")
 _LENGTH: Final = struct.Struct("<I")
+_LENGTH_BYTES: Final = 4
+_ZEROS: Final = bytes(BLOCK)
 HEADER_BYTES: Final = _FIELDS.size + DIGEST_BYTES
 # What a record costs beside its own bytes, when it is alone in its frame.
-OVERHEAD_BYTES: Final = HEADER_BYTES + _LENGTH.size + BLOCK - 1
+OVERHEAD_BYTES: Final = HEADER_BYTES + _LENGTH_BYTES + BLOCK - 1
 # The longest frame.
 MAX_BYTES: Final = (HEADER_BYTES + MAX_PAYLOAD + BLOCK - 1) // BLOCK * BLOCK
 
@@ -61,22 +63,25 @@ class Frame:
 
 def cost(record_bytes: int) -> int:
     """Bytes a record takes within a frame."""
-    return _LENGTH.size + record_bytes
+    return _LENGTH_BYTES + record_bytes
 
 
 def encode(segment: int, sequence: int, records: Sequence[bytes]) -> bytes:
     """One frame, whole blocks; ValueError when `records` are none, or more than a frame holds."""
+    size = 0
     parts: list[bytes] = []
     for record in records:
-        parts.append(_LENGTH.pack(len(record)))
+        length = len(record)
+        parts.append(length.to_bytes(4, "little"))
         parts.append(record)
+        size += _LENGTH_BYTES + length
+    if not 0 < size <= MAX_PAYLOAD:
+        raise ValueError(f"{size} bytes of records do not fit into a frame")
+    place = segment.to_bytes(4, "little") + sequence.to_bytes(8, "little")
+    fields = b"".join((MAGIC, size.to_bytes(4, "little"), place))
     payload = b"".join(parts)
-    if not 0 < len(payload) <= MAX_PAYLOAD:
-        raise ValueError(f"{len(payload)} bytes of records do not fit into a frame")
-    fields = _FIELDS.pack(MAGIC, len(payload), segment, sequence)
     digest = hashlib.sha256(fields + payload).digest()[:DIGEST_BYTES]
-    padding = bytes(-(HEADER_BYTES + len(payload)) % BLOCK)
-    return b"".join((fields, digest, payload, padding))
+    return b"".join((fields, digest, payload, _ZEROS[: -(HEADER_BYTES + size) % BLOCK]))
 
 
 def decode(buffer: Buffer, offset: int, segment: int) -> Frame | None:
@@ -130,10 +135,10 @@ def _padded(buffer: Buffer, end: int) -> int:
 def _records(payload: bytes) -> tuple[bytes, ...] | None:
     records, offset = [], 0
     while offset < len(payload):
-        if offset + _LENGTH.size > len(payload):
+        if offset + _LENGTH_BYTES > len(payload):
             return None
         (size,) = _LENGTH.unpack_from(payload, offset)
-        offset += _LENGTH.size
+        offset += _LENGTH_BYTES
         if offset + size > len(payload):
             return None
         records.append(payload[offset : offset + size])

@@ -8,10 +8,11 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 NAME = "mark"
 SIZE = 16
-_OFFSET_BITS = 32
+OFFSET_BITS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Point:
 
 
 class Mark:
-    """The shared bytes; one process writes, any may read."""
+    """The shared bytes; one process writes, any may read. `words`: the sequence is the second; the
+    first has the segment in its upper half, and the offset."""
 
     def __init__(self, folder: Path, *, write: bool) -> None:
         path = folder / NAME
@@ -41,19 +43,14 @@ class Mark:
         finally:
             os.close(file)
         # Native words: each is stored and read at once, never byte by byte.
-        self._words = memoryview(self._map).cast("Q")
-
-    def set(self, segment: int, offset: int, sequence: int) -> None:
-        """Say how far commits have come: a Point, without the object."""
-        self._words[1] = sequence
-        self._words[0] = segment << _OFFSET_BITS | offset
+        self.words = memoryview(self._map).cast("Q")
 
     def get(self) -> Point:
         """How far commits have come."""
-        segment, offset = divmod(self._words[0], 1 << _OFFSET_BITS)
-        return Point(segment, offset, self._words[1])
+        segment, offset = divmod(self.words[0], 1 << OFFSET_BITS)
+        return Point(segment, offset, self.words[1])
 
     def close(self) -> None:
         """Let go of the bytes."""
-        self._words.release()
+        self.words.release()
         self._map.close()

@@ -27,6 +27,6 @@ class Pace:
         if seconds > SLOW_SECONDS:
             self._wary_until = now + seconds * WARY_TIMES
 
-    def is_fast(self, now: float, *, alone: bool) -> bool:
-        """Whether it is quickest that the loop waits for the next one; `alone`: for one request."""
-        return alone and now >= self._wary_until
+    def is_fast(self, now: float) -> bool:
+        """Whether it is quickest that the loop waits for the next one, for a lone request."""
+        return now >= self._wary_until

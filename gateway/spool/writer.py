@@ -1,8 +1,9 @@
 """Group commit: many requests wait for one write that is on disk when it returns.
 
 One commit at a time. What arrives while it runs is the next one. With requests about, a write takes
-what one turn of the event loop brings, and a thread waits for it; a request that is alone is
-written on the spot, unless the disk is slow (`pace`). To begin a segment is always the thread's.
+what one turn of the event loop brings, and a thread waits for it; what a request that is alone has
+to say is written on the spot, unless the disk is slow (`pace`). To begin a segment is always the
+thread's.
 """
 
 import asyncio
@@ -82,6 +83,8 @@ class Spool:
             raise
         self._pace = Pace()
         self._pending = Batch()
+        self._durable: Waiter = self._loop.create_future()
+        self._durable.set_result(None)
         self._busy = self._closed = False
         # Of waiters that were cancelled: who is to hear of the record, or what became of it.
         self._heirs: dict[Waiter, Callable[[bool], None]] = {}
@@ -156,9 +159,13 @@ class Spool:
     def _append(self, record: bytes, kind: int) -> Waiter:
         if len(record) > MAX_RECORD_BYTES:
             raise ValueError(f"a record of {len(record)} bytes, at most {MAX_RECORD_BYTES}")
-        waiter: Waiter = self._loop.create_future()
         pending, room = self._pending, self._room
         size = len(record) + frame.OVERHEAD_BYTES
+        if room.open_requests <= 1 and not (self._busy or pending.records):
+            begun = time.monotonic()
+            if self._pace.is_fast(begun) and self._files.fits(size):
+                return self._written_now(record, kind, size, begun)
+        waiter: Waiter = self._loop.create_future()
         pending.records.append(record)
         pending.waiters.append(waiter)
         pending.kinds.append(kind)
@@ -172,20 +179,30 @@ class Spool:
                 self._loop.call_soon(self._dispatch)
         return waiter
 
+    def _written_now(self, record: bytes, kind: int, size: int, begun: float) -> Waiter:
+        """A lone record, on disk when this returns: the loop waits (`pace`)."""
+        done, error = self._files.commit([record], size)
+        ended = time.monotonic()
+        self._pace.took(ended - begun, ended)
+        self._observe(ended - begun, done)
+        if kind == (BEGIN if error is not None else END):
+            self._room.open_requests -= 1
+        if not self._files.has_spare:
+            self._prepare()
+        if error is None:
+            return self._durable
+        waiter: Waiter = self._loop.create_future()
+        self._failed([waiter], error)
+        return waiter
+
     def _dispatch(self) -> None:
         batch = self._pending
         if self._busy or not batch.records:
             return
         self._pending = Batch()
         batch.goes_on = not self._files.fits(batch.bytes)
-        begun = time.monotonic()
-        alone = self._room.open_requests <= 1
-        if not batch.goes_on and self._pace.is_fast(begun, alone=alone):
-            done, error = self._files.commit(batch.records, batch.bytes)
-            self._committed(batch, done, error, time.monotonic() - begun)
-        else:
-            self._busy = True
-            self._work.put(batch)
+        self._busy = True
+        self._work.put(batch)
 
     def _serve(self) -> None:
         """The thread: one batch after another."""

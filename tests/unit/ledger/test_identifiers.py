@@ -15,7 +15,6 @@ from ledger.identifiers import (
     milliseconds_of,
     new_id,
     new_text,
-    text7,
     uuid7,
 )
 
@@ -33,9 +32,28 @@ def test_version_variant_and_time_are_where_they_belong(moment: int, random: int
     assert milliseconds_of(made) == moment
 
 
-@given(st.integers(0, 2**48 - 1), st.integers(0, 2**RANDOM_BITS - 1))
-def test_the_text_is_that_of_the_uuid(moment: int, random: int) -> None:
-    assert text7(moment, random) == str(uuid7(moment, random))
+@given(
+    st.lists(st.integers(0, 50) | st.integers(0, 2**48 - 2), min_size=1, max_size=60),
+    st.integers(0, 2**RANDOM_BITS - 1),
+)
+def test_a_text_is_that_of_the_uuid(clock: list[int], random: int) -> None:
+    """Also where the random part is at its end, or at the end of its low bits."""
+    made: list[list[str]] = []
+    for spelt in (lambda ids: str(ids.next()), lambda ids: ids.next_text()):
+        moments = iter(clock)
+        ids = Sequence(lambda: next(moments), lambda bits: random >> (RANDOM_BITS - bits))  # noqa: B023
+        made.append([spelt(ids) for _ in clock])
+    assert made[0] == made[1]
+
+
+def test_low_bits_at_their_end_carry_into_the_high_ones() -> None:
+    ids = Sequence(lambda: 7, lambda bits: 5 if bits == 12 else (1 << bits) - 1)
+    first, second = ids.next(), ids.next()
+    assert second.int >> 64 & 0xFFF == (first.int >> 64 & 0xFFF) + 1 == 6
+    assert milliseconds_of(second) == 7
+    assert Sequence(
+        lambda: 7, lambda bits: 5 if bits == 12 else (1 << bits) - 1
+    ).next_text() == str(first)
 
 
 @pytest.mark.parametrize(("moment", "random"), [(-1, 0), (2**48, 0), (0, -1), (0, 2**74)])

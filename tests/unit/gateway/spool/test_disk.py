@@ -128,7 +128,7 @@ def test_a_file_system_without_it_is_written_through_the_page_cache(
 def test_a_disk_that_stops_to_take_it_is_written_on_in_the_same_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files, real = check(tmp_path), os.pwritev
+    files, real = check(tmp_path), os.pwrite
     before = read(tmp_path)
 
     def refuse(file: int, *more: object) -> int:
@@ -136,7 +136,7 @@ def test_a_disk_that_stops_to_take_it_is_written_on_in_the_same_place(
             raise OSError(errno.EINVAL, "not any more")
         return real(file, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("os.pwritev", refuse)
+    monkeypatch.setattr("os.pwrite", refuse)
     assert commit(files, [b"one"]) == (1, None)
     assert commit(files, [b"two"]) == (1, None)
     assert (read(tmp_path), files.point.segment) == ([*before, b"one", b"two"], 1)
@@ -147,21 +147,29 @@ def test_a_disk_that_stops_to_take_it_is_written_on_in_the_same_place(
 def test_what_is_not_wholly_written_is_not_acknowledged_and_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str
 ) -> None:
-    files, real = check(tmp_path), os.pwritev
+    files, real = check(tmp_path), os.pwrite
     before = read(tmp_path)
 
-    def some(file: int, data: tuple[memoryview], offset: int, flags: int) -> int:
+    def some(file: int, data: memoryview, offset: int) -> int:
         if short != "short":
             raise OSError(errno.EINVAL, "never")
-        return real(file, (data[0][: frame.BLOCK],), offset, flags)
+        return real(file, data[: frame.BLOCK], offset)
 
     with monkeypatch.context() as broken:
-        broken.setattr("os.pwritev", some)
+        broken.setattr("os.pwrite", some)
         done, error = commit(files, [b"x" * 3000])
         assert done == 0 and error is not None
     assert commit(files, [b"after"]) == (1, None)
     assert (read(tmp_path), read(tmp_path, 2)) == (before, [b"after"])
     files.close()
+
+
+def test_a_write_is_on_disk_when_it_returns(tmp_path: Path) -> None:
+    file = Disk().open(tmp_path / "written", os.O_CREAT)
+    try:
+        assert fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DSYNC
+    finally:
+        os.close(file)
 
 
 def test_a_full_disk_leaves_no_half_of_a_segment(memory: Path) -> None:
