@@ -1,19 +1,24 @@
 """A relay and nothing else, on the server and client libraries of the gateway: what Python can do.
 
-`python -m tests.bench.gateway_bare PORT UPSTREAM_PORT`. asyncio protocols over httptools on uvloop
-on both sides; it parses the body with orjson, as every LLM gateway must to know the model, and
-passes all else on.
+`python -m tests.bench.gateway_bare PORT UPSTREAM_PORT [FOLDER]`. asyncio protocols over httptools
+on uvloop on both sides; it parses the body with orjson, as every LLM gateway must to know the
+model, and passes all else on. With a folder each request waits for two synced writes there, one
+before the engine is asked and one before the answer: the least that a durable audit asks.
 """
 
 import asyncio
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar
 
 import httptools
 import orjson
 import uvloop
+
+from tests.bench.gateway_floor import Commits
 
 
 class Upstream(asyncio.Protocol):
@@ -39,6 +44,7 @@ class Upstream(asyncio.Protocol):
         self.parts.append(body)
 
     def on_message_complete(self) -> None:
+        Client.commit()
         body, self.parts = b"".join(self.parts), []
         client, self.client = self.client, None
         self.idle.append(self)
@@ -51,6 +57,7 @@ class Upstream(asyncio.Protocol):
 
 class Client(asyncio.Protocol):
     port = 0
+    commit: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
 
     def __init__(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
@@ -73,6 +80,7 @@ class Client(asyncio.Protocol):
         body, self.parts = b"".join(self.parts), []
         self.headers = {}
         assert orjson.loads(body)["model"]
+        Client.commit()
         request = (
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: stub\r\n"
             b"content-type: application/json\r\n"
@@ -93,11 +101,13 @@ class Client(asyncio.Protocol):
         self.ask(upstream, request)
 
 
-async def main(port: int, upstream_port: int) -> None:
+async def main(port: int, upstream_port: int, folder: Path | None = None) -> None:
     Client.port = upstream_port
+    if folder is not None:
+        Client.commit = Commits(folder).one
     server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:])))

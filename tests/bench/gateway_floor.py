@@ -1,41 +1,33 @@
 """What durability alone costs a request: two synced writes on the disk that has the spool.
 
 The audit's promise is an intent on disk before the engine is asked and an outcome before the last
-byte, so no gateway that keeps it adds less than this at one connection.
+byte. `tests.bench.gateway_bare` with a folder keeps that order and does nothing else: no gateway
+that keeps the promise adds less at one connection.
 """
 
-import asyncio
 import os
-import time
 from pathlib import Path
 
 from gateway.spool import segment
 from gateway.spool.disk import Disk
-from tests.bench.gateway_world import CONTESTANT_CORE
 
-BLOCK_BYTES, SEGMENT_BYTES = 512, 4 * 1024 * 1024
-PAIRS = SEGMENT_BYTES // BLOCK_BYTES // 2
+BLOCK_BYTES, SEGMENT_BYTES = 512, 16 * 1024 * 1024
 
 
-async def durability(folder: Path) -> tuple[float, float]:
-    """p50 and p99 of two synced writes of one block each, in milliseconds."""
-    return await asyncio.to_thread(_pairs, folder)
+class Commits:
+    """Synced writes of one block each, as the spool makes them, round and round in one segment."""
 
+    def __init__(self, folder: Path) -> None:
+        """Allocate the segment in `folder`; raises OSError."""
+        self._disk, self._at = Disk(), 0
+        segment.allocate(folder, SEGMENT_BYTES, self._disk)
+        self._file = segment.take(folder, 1, self._disk)
 
-def _pairs(folder: Path) -> tuple[float, float]:
-    disk, took = Disk(), []
-    segment.allocate(folder, SEGMENT_BYTES, disk)
-    file = segment.take(folder, 1, disk)
-    block, cores = b"\1" * BLOCK_BYTES, os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {int(CONTESTANT_CORE)})  # of this thread
-    try:
-        for number in range(PAIRS):
-            begun = time.perf_counter()
-            for place in (2 * number, 2 * number + 1):
-                disk.put(file, block, place * BLOCK_BYTES)
-            took.append((time.perf_counter() - begun) * 1000)
-    finally:
-        os.sched_setaffinity(0, cores)
-        os.close(file)
-    took.sort()
-    return took[len(took) // 2], took[len(took) * 99 // 100]
+    def one(self) -> None:
+        """Write one block; it is on disk when this returns. Raises OSError."""
+        self._disk.put(self._file, b"\1" * BLOCK_BYTES, self._at)
+        self._at = (self._at + BLOCK_BYTES) % SEGMENT_BYTES
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)

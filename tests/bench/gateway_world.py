@@ -28,8 +28,9 @@ from trust import apikeys
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "build" / "bench"
 CHAT = "/v1/chat/completions"
-STUB, STREAMER, NGINX, BARE, LITELLM, PORTKEY, STREAM_NGINX = range(18080, 18087)
+STUB, STREAMER, NGINX, BARE, LITELLM, PORTKEY, STREAM_NGINX, SYNCED = range(18080, 18088)
 INSTALL_SECONDS = 600
+OURS, SYNCED_BARE = "ours, everything on", "bare relay, two synced writes a request"
 # Contestants get one core; everything else (the stub, the load generator, our ledger and shipper,
 # this program) shares the other.
 CONTESTANT_CORE, LOAD_CORE = "0", "1"
@@ -176,14 +177,17 @@ def streamer(tokens: int, per_second: float) -> Contestant:
     return started("streamer", STREAMER, [*module, str(tokens), str(per_second)], core=LOAD_CORE)
 
 
-def bare() -> Contestant:
-    """The bare relay."""
-    module = [sys.executable, "-m", "tests.bench.gateway_bare", str(BARE), str(STUB)]
-    return started("bare relay, same libraries", BARE, module)
+def bare(folder: Path | None = None) -> Contestant:
+    """The bare relay; with a folder it waits for two synced writes there for each request."""
+    port = BARE if folder is None else SYNCED
+    module = [sys.executable, "-m", "tests.bench.gateway_bare", str(port), str(STUB)]
+    if folder is None:
+        return started("bare relay, same libraries", port, module)
+    return started(SYNCED_BARE, port, [*module, str(folder)])
 
 
 async def ours(
-    database: Server, folder: Path, upstream: int, module: str = "gateway"
+    database: Server, folder: Path, upstream: int, module: str = "gateway", name: str = OURS
 ) -> tuple[Contestant, Gateway]:
     """The gateway as on a node, everything on, but for TLS: no other contestant has it here."""
     gateway = Gateway(
@@ -203,9 +207,7 @@ async def ours(
     _pin(gateway.process.pid)
     _give_way(database)
     key = await _limited_key(gateway)
-    return Contestant(
-        "ours, everything on", gateway.port, {"Authorization": f"Bearer {key}"}
-    ), gateway
+    return Contestant(name, gateway.port, {"Authorization": f"Bearer {key}"}), gateway
 
 
 def _pin(process_id: int) -> None:
