@@ -29,13 +29,13 @@ check: dev ## Format, lint, types, import contracts, unit tests (under a minute)
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
-	@$(PYTEST) -q -n 2 -m "not postgres and not programs" tests/unit tests/ops tests/architecture
+	@$(PYTEST) -q -n 2 -m "not postgres and not programs and not long" tests/unit tests/ops tests/architecture
 
 test: check test-integration test-fleet ## Everything, the fleet tests on the lab included
 
-test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, on this machine
+test-integration: dev test-requirements ## Real PostgreSQL, real TLS servers, long properties
 	@$(PY) -m tests.support.installed
-	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs" tests/ops tests/unit
+	@$(PYTEST) -q -n 2 --dist loadfile -m "postgres or programs or long" tests/ops tests/unit
 	@$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration --ignore tests/integration/lab
 	@$(PYTEST) -q tests/integration/lab
 

@@ -256,6 +256,7 @@ async def test_another_secret_for_a_remembered_key_proves_nothing() -> None:
     assert await works(gate, 1)
 
 
+@pytest.mark.long
 async def test_random_ids_fill_no_memory_and_share_their_questions() -> None:
     source = Source(verifier(1))
     ring, gate, _ = world(source, max_unknown=1000)
@@ -308,6 +309,7 @@ async def filled(count: int) -> tuple[Keyring, KeyringGate]:
     return ring, gate
 
 
+@pytest.mark.long
 async def test_a_remembered_key_takes_little_memory() -> None:
     tracemalloc.start()
     await filled(2000)

@@ -11,6 +11,7 @@ key may be under way while it is revoked; the ledger may be out of reach. Requir
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -183,5 +184,5 @@ class Revocations(RuleBasedStateMachine):
             self.book.away = away
 
 
-TestRevocations = Revocations.TestCase
+TestRevocations = pytest.mark.long(Revocations.TestCase)
 TestRevocations.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

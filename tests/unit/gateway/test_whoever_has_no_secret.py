@@ -8,6 +8,7 @@ What the key is must follow from what its holder did, and from nothing else.
 
 import asyncio
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -203,5 +204,5 @@ class Strangers(RuleBasedStateMachine):
             assert self.book.states[key_id] == before
 
 
-TestStrangers = Strangers.TestCase
+TestStrangers = pytest.mark.long(Strangers.TestCase)
 TestStrangers.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -323,6 +323,7 @@ def places(table: dict[str, Any], prefix: str = "") -> list[str]:
 EXTRA = ["ports", "ports.vllm", "nodes.alpha.ssh", "nodes.beta.limits", "nodes.alpha.platform"]
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(place=st.sampled_from([*places(GOOD), *EXTRA]), value=JSONISH)
 def test_no_value_anywhere_escapes_as_another_error(place: str, value: object) -> None:
@@ -335,6 +336,7 @@ def test_no_value_anywhere_escapes_as_another_error(place: str, value: object) -
         assert federation.nodes
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(data=st.dictionaries(st.text(max_size=12) | st.sampled_from(list(GOOD)), JSONISH))
 def test_no_table_escapes_as_another_error(data: dict[str, Any]) -> None:

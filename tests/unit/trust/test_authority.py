@@ -282,6 +282,7 @@ def _sign_many(folder: Path, count: int) -> None:
         authority.sign(request(), NAMES, ADDRESSES, NOW)
 
 
+@pytest.mark.long
 def test_many_processes_sign_at_once_and_the_log_has_every_line(authority: Authority) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_sign_many, args=(authority.folder, 10)) for _ in range(3)]
@@ -335,6 +336,7 @@ def _create(folder: Path) -> None:
     Authority.create(folder, "test authority", NOW)
 
 
+@pytest.mark.long
 def test_many_processes_create_one_authority(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     folder = tmp_path / "ca"

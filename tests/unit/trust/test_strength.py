@@ -161,6 +161,7 @@ def test_strength_is_in_bounds_after_any_uses_at_any_clock(
         assert one.tier in Tier
 
 
+@pytest.mark.long
 def test_a_million_uses_at_any_clock_stay_in_bounds_and_in_the_same_size() -> None:
     """Twenty an hour for nearly six years, with a clock that is lost every thousand uses: it goes
     back, leaps, stands at its first or last second. A state never grows.

@@ -320,7 +320,7 @@ World.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-TestWorld = pytest.mark.usefixtures("_no_waiting")(World.TestCase)
+TestWorld = pytest.mark.long(pytest.mark.usefixtures("_no_waiting")(World.TestCase))
 
 
 def directed(narrow: int, limit: int) -> World:
