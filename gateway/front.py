@@ -13,7 +13,7 @@ from gateway.connection import Connection
 from gateway.deadlines import Deadlines
 from gateway.errors import Refused
 from gateway.exchange import Exchange
-from gateway.settings import Limits, Timeouts
+from gateway.relay_settings import Limits, Timeouts
 from inventory.ending import ended
 
 # An answer that is cut is recorded first: that may take a moment on a busy disk.

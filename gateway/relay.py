@@ -27,12 +27,12 @@ from gateway.hedging import Hedger, Opened
 from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
 from gateway.prompts import PromptStore
+from gateway.relay_settings import Hedging, Limits, Timeouts
 from gateway.request import Call, prefix_of, with_model
 from gateway.request_log import ids_of
 from gateway.response import Response
 from gateway.routes import Route
 from gateway.seams import Admission, Audit, Intent, Principal
-from gateway.settings import Hedging, Limits, Timeouts
 from gateway.transport import Transport
 from gateway.upstream_errors import EnginesDrained, UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.upstreams import Upstreams
