@@ -23,6 +23,7 @@ MODULES = (
     "gateway.bounds",
     "gateway.connection",
     "gateway.deadlines",
+    "gateway.delivery",
     "gateway.distant",
     "gateway.engine",
     "gateway.exchange",
