@@ -21,6 +21,7 @@ MODULES = (
     "gateway.asking",
     "gateway.auth",
     "gateway.bounds",
+    "gateway.channel",
     "gateway.connection",
     "gateway.deadlines",
     "gateway.delivery",
