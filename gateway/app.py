@@ -30,11 +30,11 @@ from gateway.metrics.counts import RouteCounts
 from gateway.misuse import MisuseNotes
 from gateway.own_key import OwnKey
 from gateway.relay import Relay
+from gateway.relay_settings import Limits
 from gateway.request import Call, authorization, check_content, parse_call
 from gateway.request_log import RequestLog
 from gateway.routes import INFERENCE, ROUTES, Route
 from gateway.seams import Admission, Gate, Principal
-from gateway.settings import Limits
 from gateway.step_up import StepUp
 from gateway.tracing import UNTRACED, Tracer
 from gateway.upstreams import Upstreams

@@ -12,7 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from gateway.settings import Limits, Timeouts
+from gateway.relay_settings import Limits, Timeouts
 from gateway.sources import source_of
 
 # As many as are accepted before others get a turn.

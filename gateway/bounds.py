@@ -1,6 +1,6 @@
 """What requests are held to, copied out of the settings: each look into those is a search."""
 
-from gateway.settings import Limits, Timeouts
+from gateway.relay_settings import Limits, Timeouts
 
 
 class Bounds:

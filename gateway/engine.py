@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from gateway.relay_settings import Routing, Upstream
 from gateway.routing import Breaker
-from gateway.settings import Routing, Upstream
 from gateway.target import Target
 from ledger.upstreams import Drain
 

@@ -15,7 +15,7 @@ from gateway.request import request_id, traceparent
 from gateway.seams import NO_STANDING, Standing
 
 if TYPE_CHECKING:
-    from gateway.connection import Connection
+    from gateway.channel import Channel
     from gateway.tracing import Trace
 
 CLIENT_GONE_STATUS: Final = 499
@@ -55,7 +55,7 @@ class Exchange:
 
     def __init__(
         self,
-        connection: "Connection",
+        connection: "Channel",
         method: str,
         url: bytes,
         headers: dict[bytes, bytes],

@@ -9,11 +9,12 @@ from typing import Any
 
 from gateway.arrivals import Arrivals
 from gateway.bounds import Bounds
+from gateway.channel import Channel
 from gateway.connection import Connection
 from gateway.deadlines import Deadlines
 from gateway.errors import Refused
 from gateway.exchange import Exchange
-from gateway.settings import Limits, Timeouts
+from gateway.relay_settings import Limits, Timeouts
 from inventory.ending import ended
 
 # An answer that is cut is recorded first: that may take a moment on a busy disk.
@@ -44,7 +45,7 @@ class Front:
         self.configure(timeouts, limits)
         self.draining = False
         self.deadlines = Deadlines(self.loop)
-        self.connections: set[Connection] = set()
+        self.connections: set[Channel] = set()
         self._date, self._date_ends = b"", 0.0
         self.arrivals = Arrivals(
             self.loop, lambda: Connection(self), lambda: len(self.connections), turned_away
@@ -67,12 +68,12 @@ class Front:
         """Accept connections on `sockets`."""
         self.arrivals.listen(sockets, tls, lambda: (self.timeouts, self.limits))
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: Channel) -> None:
         """Count a new connection in."""
         self.connections.add(connection)
         self.deadlines.watch(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Channel) -> None:
         """Count a connection out."""
         self.connections.discard(connection)
         self.deadlines.forget(connection)

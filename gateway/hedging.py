@@ -26,11 +26,11 @@ from gateway.engine import Engine
 from gateway.exchange import Exchange
 from gateway.journal import Progress
 from gateway.metrics import GatewayMetrics
+from gateway.relay_settings import Hedging
 from gateway.request import Call
 from gateway.request_log import ids_of
 from gateway.response import Response
 from gateway.routes import Route
-from gateway.settings import Hedging
 from gateway.tracing import CANCELLED, Attempt
 from gateway.transport import Transport
 from gateway.upstream_errors import UpstreamError, UpstreamTimeout

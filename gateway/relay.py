@@ -1,8 +1,8 @@
 """One relayed request: intent, engine, bytes, outcome. The order is the promise.
 
-The intent is durable before an engine is asked; the outcome is before the client has the last byte.
-Whatever happens in between (the client leaves, the engine dies or hangs or ends without its end,
-this gateway is stopped) the audit is completed with what is known by then.
+The intent is durable before an engine is asked; the outcome is before the client has the last byte
+(gateway/delivery.py). Whatever happens in between (the client leaves, the engine dies or hangs or
+ends without its end, this gateway is stopped) the audit is completed with what is known by then.
 
 Another engine may be asked as long as the client was sent nothing, and no longer: at most
 `routing.retries` times, and never after a timeout, which has cost the client its patience already.
@@ -13,31 +13,24 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from gateway.asking import (
-    blames_the_request,
-    finish,
-    is_plain_success,
-    refusal_in,
-    request_for,
-)
+from gateway.asking import blames_the_request
+from gateway.delivery import Delivery
 from gateway.engine import Engine
 from gateway.errors import ClientGone, Refused
 from gateway.exchange import Exchange
-from gateway.hedging import Hedger, Opened
+from gateway.hedging import Hedger
 from gateway.journal import Journal, Progress
 from gateway.metrics import GatewayMetrics
 from gateway.prompts import PromptStore
+from gateway.relay_settings import Hedging, Limits, Timeouts
 from gateway.request import Call, prefix_of, with_model
 from gateway.request_log import ids_of
-from gateway.response import Response
 from gateway.routes import Route
 from gateway.seams import Admission, Audit, Intent, Principal
-from gateway.settings import Hedging, Limits, Timeouts
 from gateway.transport import Transport
 from gateway.upstream_errors import EnginesDrained, UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.upstreams import Upstreams
-from gateway.usage import StreamReader, Usage, read_answer
-from ledger.requests import Outcome
+from gateway.usage import Usage
 
 logger = logging.getLogger("gateway.relay")
 
@@ -63,15 +56,15 @@ class Relay:
         hedging: Mapping[str, Hedging],
     ) -> None:
         self._prompts = prompts
-        self._transport, self._upstreams = transport, upstreams
+        self._upstreams = upstreams
         self._admission, self._metrics, self._tokens = admission, metrics, metrics.tokens
-        self._timeouts, self._limits = timeouts, limits
         self._journal = Journal(node, audit, metrics, clock)
+        self._delivery = Delivery(transport, upstreams, self._journal, metrics, timeouts, limits)
         self._hedger = Hedger(transport, upstreams, metrics, self._count, hedging)
 
     def configure(self, timeouts: Timeouts, limits: Limits, hedging: Mapping[str, Hedging]) -> None:
         """Take these settings for requests from now on; after the engines' own."""
-        self._timeouts, self._limits = timeouts, limits
+        self._delivery.configure(timeouts, limits)
         self._hedger.configure(hedging)
 
     async def run(self, exchange: Exchange, principal: Principal, call: Call, route: Route) -> None:
@@ -133,7 +126,9 @@ class Relay:
                         opened = await self._hedger.opened(
                             engine, exchange, call, route, tried, progress
                         )
-                    await self._asked(exchange, intent, call, route, engine, progress, opened)
+                    await self._delivery.attempt(
+                        exchange, intent, call, route, engine, progress, opened
+                    )
                     return
                 except UpstreamError as error:
                     engine = progress.engine
@@ -154,129 +149,6 @@ class Relay:
             raise failure
         finally:
             del failure  # its traceback holds this frame
-
-    async def _asked(
-        self,
-        exchange: Exchange,
-        intent: Intent,
-        call: Call,
-        route: Route,
-        engine: Engine,
-        progress: Progress,
-        opened: Opened | None = None,
-    ) -> None:
-        """One engine's attempt, from its first bytes on where `opened`; it is let go of at once
-        when anything goes wrong."""
-        failed: bool | None = None
-        failure: BaseException | None = None
-        response: Response | None = None
-        progress.asked = True
-        trace = exchange.trace
-        if opened is not None:
-            engine, response, attempt = opened
-        else:
-            attempt = None if trace is None else trace.attempt(engine.name)
-        try:
-            if response is None:
-                began = exchange.elapsed_seconds
-                request = request_for(exchange, engine, route, attempt, call.body)
-                response = await self._transport.ask(engine.target, request, stream=call.stream)
-                progress.waited += exchange.elapsed_seconds - began
-                if not is_plain_success(response):
-                    raise await refusal_in(response)
-            serve = self._stream if call.stream else self._whole
-            failed = await serve(exchange, intent, call, route, response, progress)
-            if attempt is not None:
-                attempt.error = None
-        except BaseException as error:
-            failure = error
-            if isinstance(error, UpstreamError):
-                failed = not blames_the_request(error)
-                if attempt is not None:
-                    attempt.error = error.reason
-        if attempt is not None:
-            attempt.status = response.status if response is not None else None
-            attempt.end()
-        if response is not None:
-            response.release()
-        self._upstreams.release(engine, failed=failed)
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # its traceback holds this frame
-
-    async def _whole(
-        self,
-        exchange: Exchange,
-        intent: Intent,
-        call: Call,  # noqa: ARG002
-        route: Route,  # noqa: ARG002
-        response: Response,
-        progress: Progress,
-    ) -> bool:
-        body = response.body()
-        progress.first_byte = exchange.elapsed_seconds
-        progress.usage = read_answer(body)
-        if progress.keeping is not None:
-            progress.keeping.answer(body)
-        await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
-        await exchange.send_whole(200, body)
-        return False
-
-    async def _stream(
-        self,
-        exchange: Exchange,
-        intent: Intent,
-        call: Call,
-        route: Route,
-        response: Response,
-        progress: Progress,
-    ) -> bool:
-        """Pass a stream on, event by event; True when it ended but had an error in it."""
-        reader = StreamReader(
-            self._limits.max_event_bytes, route.ends, hides_usage=call.hides_usage
-        )
-        patience = self._timeouts.upstream_first_byte_seconds
-        pending = b""
-        while not reader.tail:
-            began = exchange.elapsed_seconds
-            chunk = await response.read(patience)
-            progress.waited += exchange.elapsed_seconds - began
-            if not chunk:
-                break
-            # Engines send the head at once and the first event when they have thought.
-            patience = self._timeouts.upstream_between_bytes_seconds
-            passed = reader.feed(chunk)
-            progress.usage = reader.usage
-            if exchange.status is None:
-                pending += passed
-                if not (reader.events or reader.tail):
-                    continue
-                # Only now: an engine that dies before saying anything is a clean 502.
-                progress.first_byte = exchange.elapsed_seconds
-                self._metrics.first_token.observe(progress.first_byte)
-                exchange.begin_stream()
-                passed = pending
-            if passed:
-                if progress.keeping is not None:
-                    progress.keeping.answer(passed)
-                await exchange.send_part(passed)
-        reader.end()
-        progress.usage = reader.usage
-        if reader.failed:
-            # What the engine said of it was passed on; that it ended well would be a lie.
-            raise UpstreamFailed("The engine failed in the middle of its answer.", "stream_error")
-        if not reader.tail:
-            raise UpstreamFailed("The engine's answer broke off.", "no_done")
-        if progress.keeping is not None:
-            progress.keeping.answer(reader.tail)
-        await self._journal.end(exchange, intent, progress, Outcome.ANSWERED, 200)
-        if exchange.status is None:
-            exchange.begin_stream()
-        await exchange.send_part(reader.tail, last=True)
-        await finish(response)
-        return False
 
     def _count(self, engine: Engine, error: UpstreamError, exchange: Exchange) -> None:
         reason = error.reason or "failed"

@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.bounds import Bounds
 from gateway.deadlines import Deadlines
+from gateway.relay_settings import Limits, Timeouts
 from gateway.response import Response, StaleConnection
-from gateway.settings import Limits, Timeouts
 from gateway.target import Target
 from gateway.upstream_errors import UpstreamFailed, UpstreamTimeout
 

@@ -18,9 +18,9 @@ from gateway.errors import LedgerAway, NotFound, Refused
 from gateway.listing import longest_context, models_for, serving
 from gateway.metrics import GatewayMetrics
 from gateway.probes import probe
+from gateway.relay_settings import Routing, Upstream
 from gateway.routing import Candidate, choose, spare
 from gateway.seams import Principal
-from gateway.settings import Routing, Upstream
 from gateway.transport import Transport
 from gateway.upstream_errors import EnginesDrained, UpstreamFailed
 from gateway.waiting import WaitingRoom

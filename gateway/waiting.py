@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from gateway.engine import Engine
 from gateway.errors import Refused
 from gateway.metrics import GatewayMetrics
-from gateway.settings import Routing
+from gateway.relay_settings import Routing
 from gateway.upstream_errors import QueueFull
 
 # (model, prefix, tried) -> an engine with room, None when all are full; raises Refused.

@@ -46,7 +46,7 @@ class Inference(Frozen):
 
     `hedge_after_seconds`: how long an engine may take to begin a stream before a second one is
     asked as well, `hedge_whole_after_seconds` the same for answers of one piece; None: never.
-    Their bounds are less than the gateway's own timeouts (gateway/settings.py).
+    Their bounds are less than the gateway's own timeouts (gateway/relay_settings.py).
     """
 
     engine: Literal["cuda", "cpu"]

@@ -3,7 +3,7 @@
 One commit at a time. What arrives while it runs is the next one. With requests about, a write takes
 what one turn of the event loop brings, and a thread waits for it; what a request that is alone has
 to say is written on the spot, unless the disk is slow (`pace`). To begin a segment is always the
-thread's.
+thread's, and another one's to allocate it ahead of that (`spare`).
 """
 
 import asyncio
@@ -15,41 +15,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from gateway.spool import frame
 from gateway.spool.appender import Appender
+from gateway.spool.batch import BEGIN, END, NOTE, Batch, Heirs, Waiter
 from gateway.spool.errors import SpoolFailed, SpoolFull
 from gateway.spool.mark import Point
 from gateway.spool.pace import Pace
 from gateway.spool.record import MAX_RECORD_BYTES
 from gateway.spool.room import Room
+from gateway.spool.spare import Spare
 
 logger = logging.getLogger("gateway.spool")
-
-# How often allocating the next segment is tried again, at most.
-RETRY_SECONDS: Final = 1.0
-
-Waiter = asyncio.Future[None]
-
-
-# What a record is to the room: only the ends of requests give some back.
-BEGIN: Final = 0
-END: Final = 1
-NOTE: Final = 2
-
-
-class Batch:
-    """What goes to disk together, and who waits for it: each list has one entry a record."""
-
-    __slots__ = ("bytes", "goes_on", "kinds", "records", "waiters")
-
-    def __init__(self) -> None:
-        self.records: list[bytes] = []
-        self.waiters: list[Waiter] = []
-        self.kinds: list[int] = []
-        self.bytes = 0
-        self.goes_on = False  # in more than one write, most of all into another segment
 
 
 class Spool:
@@ -85,16 +62,13 @@ class Spool:
         self._pending = Batch()
         self._durable: Waiter = self._loop.create_future()
         self._durable.set_result(None)
-        self._busy = self._closed = False
-        # Of waiters that were cancelled: who is to hear of the record, or what became of it.
-        self._heirs: dict[Waiter, Callable[[bool], None]] = {}
-        self._fates: dict[Waiter, bool] = {}
-        self._retry_at = 0.0
-        self._allocating: asyncio.Task[None] | None = None
+        self._busy = False
+        self._heirs = Heirs()
+        self._spare = Spare(self._files, self._loop)
         self._work: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._writing_thread = threading.Thread(target=self._serve, name="spool", daemon=True)
         self._writing_thread.start()
-        self._prepare()
+        self._spare.prepare()
 
     @property
     def room(self) -> Room:
@@ -115,7 +89,7 @@ class Spool:
         """
         room = self._room
         if not room.admits():
-            self._prepare()
+            self._spare.prepare()
             raise SpoolFull("the spool takes no new requests")
         room.open_requests += 1
         return self._append(record, BEGIN)
@@ -134,26 +108,20 @@ class Spool:
     def inherit(self, waiter: Waiter, then: Callable[[bool], None]) -> None:
         """Whoever waited was cancelled: call `then` with whether the record became durable. Whoever
         cancels a waiter has to say this once."""
-        if waiter.done() and not waiter.cancelled():
-            then(waiter.exception() is None)
-        elif waiter in self._fates:
-            then(self._fates.pop(waiter))
-        else:
-            self._heirs[waiter] = then
+        self._heirs.inherit(waiter, then)
 
     def tend(self) -> None:
         """Allocate the next segment if it is lacking; call every second or so."""
-        self._prepare()
+        self._spare.prepare()
 
     async def close(self) -> None:
         """Write what is pending, and let go of the folder."""
-        self._closed = True
+        self._spare.stop()
         while self._busy or self._pending.records:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         self._work.put(None)
         await asyncio.to_thread(self._writing_thread.join)
-        if self._allocating is not None:
-            await asyncio.gather(self._allocating, return_exceptions=True)
+        await self._spare.stopped()
         self._files.close()
 
     def _append(self, record: bytes, kind: int) -> Waiter:
@@ -188,7 +156,7 @@ class Spool:
         if kind == (BEGIN if error is not None else END):
             self._room.open_requests -= 1
         if not self._files.has_spare:
-            self._prepare()
+            self._spare.prepare()
         if error is None:
             return self._durable
         waiter: Waiter = self._loop.create_future()
@@ -234,9 +202,9 @@ class Spool:
             if not waiter.done():
                 waiter.set_result(None)
             else:
-                self._bequeath(waiter, True)
+                self._heirs.bequeath(waiter, True)
         if not self._files.has_spare:
-            self._prepare()
+            self._spare.prepare()
 
     def _failed(self, waiters: list[Waiter], error: OSError) -> None:
         logger.error("spool write failed", extra={"errno": errno.errorcode.get(error.errno or 0)})
@@ -246,14 +214,7 @@ class Spool:
                 failure.__cause__ = error
                 waiter.set_exception(failure)
             else:
-                self._bequeath(waiter, False)
-
-    def _bequeath(self, waiter: Waiter, kept: bool) -> None:
-        then = self._heirs.pop(waiter, None)
-        if then is None:
-            self._fates[waiter] = kept
-        else:
-            then(kept)
+                self._heirs.bequeath(waiter, False)
 
     def _begin_run(self) -> None:
         try:
@@ -263,20 +224,3 @@ class Spool:
             if error.errno != errno.ENOSPC:
                 raise
             logger.error("spool has no room for a segment")
-
-    def _prepare(self) -> None:
-        """Have the next segment allocated in the background, unless that was just tried."""
-        now = time.monotonic()
-        running = self._allocating is not None and not self._allocating.done()
-        if self._files.has_spare or self._closed or running or now < self._retry_at:
-            return
-        self._retry_at = now + RETRY_SECONDS
-        self._allocating = self._loop.create_task(self._prepare_in_thread())
-
-    async def _prepare_in_thread(self) -> None:
-        try:
-            await asyncio.to_thread(self._files.allocate)
-            self._retry_at = 0.0
-        except OSError as error:
-            why = errno.errorcode.get(error.errno or 0, "?")
-            logger.error("spool segment not allocated", extra={"errno": why})

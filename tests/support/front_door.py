@@ -28,8 +28,8 @@ from gateway.misuse import MisuseNotes
 from gateway.moments import nanoseconds_of
 from gateway.own_key import OwnKey
 from gateway.relay import Relay
+from gateway.relay_settings import Limits, Routing, Timeouts, Upstream
 from gateway.request_log import RequestLog
-from gateway.settings import Limits, Routing, Timeouts, Upstream
 from gateway.sources import Sources
 from gateway.step_up import StepUp
 from gateway.transport import Transport

@@ -1,7 +1,7 @@
 """What requests are held to is what the settings say."""
 
 from gateway.bounds import Bounds
-from gateway.settings import Limits, Timeouts
+from gateway.relay_settings import Limits, Timeouts
 
 
 def test_each_bound_is_the_setting_of_its_name() -> None:

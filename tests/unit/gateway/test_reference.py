@@ -15,8 +15,9 @@ from gateway.engine import State
 from gateway.head_rules import SINGLE
 from gateway.metrics import GatewayMetrics
 from gateway.metrics import labels as metrics
+from gateway.relay_settings import Upstream
 from gateway.routes import INFERENCE, ROUTES
-from gateway.settings import GatewaySettings, Upstream
+from gateway.settings import GatewaySettings
 from gateway.span_export import spans_of
 from gateway.tracing import Trace
 from gateway.usage import Usage

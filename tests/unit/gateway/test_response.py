@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.asking import is_plain_success
+from gateway.relay_settings import Limits, Timeouts
 from gateway.response import PLAIN, Response
-from gateway.settings import Limits, Timeouts
 from gateway.target import Target
 from gateway.transport import Transport
 from tests.support.front_door import NO_ENGINES, Wire

@@ -11,8 +11,8 @@ import pytest
 from gateway.errors import LedgerAway, NotFound
 from gateway.listing import read_listing
 from gateway.metrics import GatewayMetrics
+from gateway.relay_settings import Routing, Upstream
 from gateway.seams import Principal
-from gateway.settings import Routing, Upstream
 from gateway.target import Target
 from gateway.upstream_errors import EnginesDrained, QueueFull, UpstreamFailed
 from gateway.upstreams import Upstreams
