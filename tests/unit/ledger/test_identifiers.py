@@ -47,13 +47,13 @@ def test_a_text_is_that_of_the_uuid(clock: list[int], random: int) -> None:
 
 
 def test_low_bits_at_their_end_carry_into_the_high_ones() -> None:
-    ids = Sequence(lambda: 7, lambda bits: 5 if bits == 12 else (1 << bits) - 1)
+    ids, texts = (
+        Sequence(lambda: 7, lambda bits: 5 if bits == 12 else (1 << bits) - 1) for _ in range(2)
+    )
     first, second = ids.next(), ids.next()
     assert second.int >> 64 & 0xFFF == (first.int >> 64 & 0xFFF) + 1 == 6
     assert milliseconds_of(second) == 7
-    assert Sequence(
-        lambda: 7, lambda bits: 5 if bits == 12 else (1 << bits) - 1
-    ).next_text() == str(first)
+    assert [texts.next_text(), texts.next_text()] == [str(first), str(second)]
 
 
 @pytest.mark.parametrize(("moment", "random"), [(-1, 0), (2**48, 0), (0, -1), (0, 2**74)])

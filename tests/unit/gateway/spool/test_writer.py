@@ -160,7 +160,9 @@ async def test_a_lone_request_is_on_disk_at_once_and_with_others_about_a_thread_
     async with spool_in(tmp_path) as spool:
         assert spool.begin(b'{"number":1}').done()
         assert records_in(tmp_path) == [b'{"number":1}']
+        assert spool.room.open_requests == 1
         assert spool.end(b'{"number":2}').done()
+        assert spool.room.open_requests == 0
         await spool.begin(b'{"number":3}')
         second = spool.begin(b'{"number":4}')
         assert not second.done()
